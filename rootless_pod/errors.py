@@ -1,0 +1,57 @@
+"""The one error type of rpod, in families by who must act.
+
+A room raises one of these; only ``cli`` prints it and exits with ``exit_code``.
+"""
+
+from __future__ import annotations
+
+
+class RpodError(Exception):
+    """An expected failure: what failed, on which object, and what mends it.
+
+    ``message`` is lower case, without a full stop, and names the object.
+    ``remedy`` is one imperative sentence or a command to paste, never "try again".
+    ``exit_code`` is what the command exits with (125 unless the command's own contract says otherwise).
+    """
+
+    exit_code = 125
+
+    def __init__(self, message: str, *, remedy: str | None = None, exit_code: int | None = None) -> None:
+        """Keep the message and the remedy apart, so that every front end can show both."""
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        if exit_code is not None:
+            self.exit_code = exit_code
+
+
+class Usage(RpodError):
+    """The command line or a value on it is wrong: the caller changes the call."""
+
+
+class NotFound(RpodError):
+    """A named object (image, container, file, program in an image) does not exist."""
+
+
+class Conflict(RpodError):
+    """A name, port or state is taken, or an object is in use."""
+
+
+class HostUnready(RpodError):
+    """The machine lacks a building block; the remedy says which command adds it."""
+
+
+class ProgramFailed(RpodError):
+    """A helper program failed; the message has its last lines and argv."""
+
+
+class Refused(RpodError):
+    """A policy, a registry or the kernel said no."""
+
+
+class Corrupt(RpodError):
+    """Bytes are not what they claim to be (digest, size, format)."""
+
+
+class TimedOut(RpodError):
+    """Something did not answer within its limit."""

@@ -1,0 +1,210 @@
+"""Where rpod keeps things: what lasts (graphroot) and what ends with the boot (runroot).
+
+Both are tested, not trusted: a missing or foreign runtime directory falls back
+to ``/dev/shm/rpod-UID`` or ``/tmp/rpod-UID``. Source: ARCHITECTURE, decision 3.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless_pod.errors import HostUnready
+from rootless_pod.frozen import Frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Paths(Frozen):
+    """The two roots and every place below them (all ``str``, absolute)."""
+
+    graphroot: str
+    runroot: str
+    boot_id: str
+    runroot_reason: str = ""
+
+    @property
+    def image(self) -> str:
+        """The image store: a plain OCI image layout."""
+        return f"{self.graphroot}/image"
+
+    @property
+    def layers(self) -> str:
+        """Unpacked layers, one directory a chain id."""
+        return f"{self.graphroot}/layers"
+
+    @property
+    def containers(self) -> str:
+        """One directory a container, with what lasts."""
+        return f"{self.graphroot}/containers"
+
+    @property
+    def volumes(self) -> str:
+        """One directory a named volume."""
+        return f"{self.graphroot}/volumes"
+
+    @property
+    def locks(self) -> str:
+        """Lock files that belong to no single object."""
+        return f"{self.graphroot}/locks"
+
+    @property
+    def bootroot(self) -> str:
+        """All that ends with the boot."""
+        return f"{self.runroot}/{self.boot_id}"
+
+    @property
+    def bundles(self) -> str:
+        """One bundle directory a container that was started in this boot."""
+        return f"{self.bootroot}/containers"
+
+    @property
+    def exits(self) -> str:
+        """The monitor's exit files."""
+        return f"{self.bootroot}/exits"
+
+    @property
+    def netns(self) -> str:
+        """Network namespaces kept by a bind mount."""
+        return f"{self.bootroot}/netns"
+
+    @property
+    def runtime_root(self) -> str:
+        """The OCI runtime's ``--root``."""
+        return f"{self.bootroot}/runtime"
+
+    @property
+    def probes(self) -> str:
+        """Cached answers of the ``choose`` modules."""
+        return f"{self.bootroot}/probes"
+
+    def names(self, kind: str) -> str:
+        """The directory of reserved names of a kind (``containers``, ``pods`` …)."""
+        return f"{self.graphroot}/names/{kind}"
+
+    def container(self, container_id: str) -> str:
+        """The lasting directory of one container."""
+        return f"{self.containers}/{container_id}"
+
+    def bundle(self, container_id: str) -> str:
+        """The bundle directory of one container."""
+        return f"{self.bundles}/{container_id}"
+
+    def prepare(self) -> None:
+        """Make the directories (0700); cheap when they are there.
+
+        Raises:
+            HostUnready: a root can't be made or written.
+        """
+        if os.path.isdir(self.probes) and os.path.isdir(self.locks):
+            return
+        for path in (
+            self.graphroot,
+            self.image,
+            self.layers,
+            self.containers,
+            self.volumes,
+            self.locks,
+            self.names("containers"),
+            self.runroot,
+            self.bootroot,
+            self.bundles,
+            self.exits,
+            self.netns,
+            self.runtime_root,
+            self.probes,
+        ):
+            try:
+                os.makedirs(path, mode=0o700, exist_ok=True)
+            except OSError as cause:
+                raise HostUnready(
+                    f"cannot make {path}: {cause.strerror}",
+                    remedy="give a writable place with --root DIR (or XDG_DATA_HOME) and --runroot DIR",
+                ) from cause
+
+
+def _runroot_candidates(uid: int) -> Iterator[tuple[str, str]]:
+    given = os.environ.get("XDG_RUNTIME_DIR")
+    if given:
+        yield given, f"{given}/rootless-pod"
+    if given != f"/run/user/{uid}":
+        yield f"/run/user/{uid}", f"/run/user/{uid}/rootless-pod"
+    yield "/dev/shm", f"/dev/shm/rpod-{uid}"  # noqa: S108 - owner and mode are checked
+    yield "/tmp", f"/tmp/rpod-{uid}"  # noqa: S108 - owner and mode are checked
+
+
+def _owned_private_directory(path: str, uid: int) -> bool:
+    """Make ``path`` (0700) or check that it is a directory of ours that nobody else can enter."""
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    except OSError:
+        return False
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(fd)
+        return found.st_uid == uid and not found.st_mode & 0o022 and os.access(path, os.W_OK | os.X_OK)
+    finally:
+        os.close(fd)
+
+
+def _choose_runroot(uid: int) -> tuple[str, str]:
+    given = os.environ.get("XDG_RUNTIME_DIR")
+    for parent, path in _runroot_candidates(uid):
+        if parent.endswith(("/shm", "/tmp")) or _belongs_to(parent, uid):  # noqa: S108
+            if _owned_private_directory(path, uid):
+                reason = "" if given == parent else f"XDG_RUNTIME_DIR is {_fault(given, uid)}; using {path}"
+                return path, reason
+    raise HostUnready(
+        "no private runtime directory: XDG_RUNTIME_DIR, /dev/shm and /tmp are all missing, foreign or not writable",
+        remedy="give one with --runroot DIR",
+    )
+
+
+def _belongs_to(path: str, uid: int) -> bool:
+    try:
+        return os.stat(path).st_uid == uid
+    except OSError:
+        return False
+
+
+def _fault(given: str | None, uid: int) -> str:
+    if not given:
+        return "not set"
+    return "not writable" if _belongs_to(given, uid) else "missing or not yours"
+
+
+def _data_home() -> str:
+    data = os.environ.get("XDG_DATA_HOME")
+    if data and data.startswith("/"):
+        return data
+    home = os.environ.get("HOME")
+    if not home or not home.startswith("/"):
+        import pwd
+
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            home = "/nonexistent"
+    return f"{home}/.local/share"
+
+
+def find_paths(root: str | None = None, runroot: str | None = None) -> Paths:
+    """Choose both roots from options, the environment and what the host really has.
+
+    Raises:
+        HostUnready: no runtime directory is usable.
+    """
+    from rootless_pod.linux.procfs import boot_id
+
+    graphroot = os.path.abspath(root) if root else f"{_data_home()}/rootless-pod"
+    if runroot:
+        chosen, reason = os.path.abspath(runroot), ""
+    else:
+        chosen, reason = _choose_runroot(os.getuid())
+    return Paths(graphroot=graphroot, runroot=chosen, boot_id=boot_id(), runroot_reason=reason)

@@ -1,0 +1,76 @@
+"""Reserved names: a symbolic link NAME → id, made exclusively, so two commands can't take one name."""
+
+from __future__ import annotations
+
+import os
+
+from rootless_pod.errors import Conflict, Usage
+
+_ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if podman would take it.
+
+    Raises:
+        Usage: it has other characters, or does not start with a letter or digit.
+    """
+    if not name or not name[0].isalnum() or not set(name) <= _ALLOWED or len(name) > 253:
+        raise Usage(
+            f"name {name!r} is not valid",
+            remedy="use letters, digits, '_', '.' and '-', starting with a letter or digit",
+        )
+    return name
+
+
+def owner(directory: str, name: str) -> str | None:
+    """Return the id that holds ``name``, or None."""
+    try:
+        return os.readlink(f"{directory}/{name}")
+    except OSError:
+        return None
+
+
+def reserve(directory: str, name: str, owner_id: str, *, objects: str) -> None:
+    """Take ``name`` for ``owner_id``; a name whose object (``objects``/ID) is gone is taken over.
+
+    Raises:
+        Conflict: another object has it.
+    """
+    path = f"{directory}/{name}"
+    while True:
+        try:
+            os.symlink(owner_id, path)
+        except FileExistsError:
+            holder = owner(directory, name)
+            if holder == owner_id:
+                return
+            if holder is not None and os.path.isdir(f"{objects}/{holder}"):
+                raise Conflict(
+                    f"name {name!r} is in use by {holder[:12]}", remedy="use another name, or --replace"
+                ) from None
+            _drop_stale(path, holder)
+        else:
+            return
+
+
+def _drop_stale(path: str, holder: str | None) -> None:
+    """Remove a link that still says ``holder``: moved aside first, so that a new owner's link is never lost."""
+    aside = f"{path}.{os.getpid()}.stale"
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:
+        return
+    if os.readlink(aside) != holder and not os.path.lexists(path):
+        os.rename(aside, path)
+        return
+    os.unlink(aside)
+
+
+def release(directory: str, name: str, owner_id: str) -> None:
+    """Give ``name`` back if ``owner_id`` holds it; idempotent."""
+    if owner(directory, name) == owner_id:
+        try:
+            os.unlink(f"{directory}/{name}")
+        except FileNotFoundError:
+            pass
