@@ -1,0 +1,74 @@
+"""Subordinate ids: which ranges the host lends this user.
+
+Source: subuid(5), getsubids(1). Directory services (LDAP, SSSD) answer only through ``getsubids``.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless_pod.programs.find import find_program
+from rootless_pod.programs.run import run
+
+MINIMUM = 1
+
+
+def read_ranges(path: str, user: str, uid: int) -> tuple[tuple[int, int], ...]:
+    """Return (start, count) of every line of ``path`` for the user by name or number; malformed lines are passed over."""
+    ranges = []
+    try:
+        with open(path, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                owner, _, rest = line.strip().partition(":")
+                start, _, count = rest.partition(":")
+                if owner in (user, str(uid)) and start.isdigit() and count.isdigit() and int(count) >= MINIMUM:
+                    ranges.append((int(start), int(count)))
+    except OSError:
+        return ()
+    return tuple(ranges)
+
+
+def parse_getsubids(text: str) -> tuple[tuple[int, int], ...]:
+    """Read the output of ``getsubids USER``: ``0: USER START COUNT`` a line."""
+    ranges = []
+    for line in text.splitlines():
+        fields = line.split()
+        if len(fields) >= 4 and fields[-1].isdigit() and fields[-2].isdigit() and int(fields[-1]) >= MINIMUM:
+            ranges.append((int(fields[-2]), int(fields[-1])))
+    return tuple(ranges)
+
+
+def _asked(user: str, *, groups: bool) -> tuple[tuple[int, int], ...]:
+    program = find_program("getsubids")
+    if program is None:
+        return ()
+    answer = run([program, *(["-g"] if groups else []), user], timeout_seconds=10)
+    return parse_getsubids(answer.stdout.decode(errors="replace")) if answer.code == 0 else ()
+
+
+def without_overlaps(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """Drop ranges that overlap an earlier one: the kernel would refuse the whole map."""
+    kept: list[tuple[int, int]] = []
+    for start, count in ranges:
+        if all(start + count <= other or other + size <= start for other, size in kept):
+            kept.append((start, count))
+    return tuple(kept)
+
+
+def user_name(uid: int) -> str:
+    """Return the user's name, or the number where no directory knows it."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def subordinate_ranges() -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
+    """Return the user's subordinate (uid ranges, gid ranges); empty where there are none."""
+    uid = os.getuid()
+    user = user_name(uid)
+    uids = read_ranges("/etc/subuid", user, uid) or _asked(user, groups=False)
+    gids = read_ranges("/etc/subgid", user, uid) or _asked(user, groups=True)
+    return without_overlaps(uids), without_overlaps(gids)
