@@ -1,0 +1,277 @@
+"""The image store: a plain OCI image layout that any OCI tool can read as it is.
+
+Blobs are written to ``blobs/.tmp-RANDOM`` (held by a flock while it grows) and renamed when their digest is known
+to be right. ``index.json`` is replaced by rename, under a short lock; every name is one descriptor whose annotation
+``org.opencontainers.image.ref.name`` is the full reference. Source: OCI image-layout specification 1.1.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+
+from rootless_pod import jsontext
+from rootless_pod.errors import Corrupt, HostUnready, NotFound
+from rootless_pod.frozen import Frozen
+from rootless_pod.state.lock import Lock
+from rootless_pod.state.record import read_bytes, write_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any, Self
+
+    from rootless_pod.errors import RpodError
+    from rootless_pod.paths import Paths
+
+REF_NAME = "org.opencontainers.image.ref.name"
+IMAGE_ID = "io.github.rootless-pod.image.id"
+PULLED_DIGEST = "io.github.rootless-pod.pulled-digest"
+_LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
+_TEMPORARY = ".tmp-"
+_SMALL_LIMIT = 16 << 20
+
+
+class IndexEntry(Frozen):
+    """One descriptor of ``index.json``: a manifest, and the name it goes by (None: dangling)."""
+
+    digest: str
+    media_type: str
+    size: int
+    name: str | None = None
+    annotations: dict[str, str] = {}  # noqa: RUF012 - never changed
+
+    @property
+    def image_id(self) -> str | None:
+        """Hex of the config digest, when we wrote the entry ourselves."""
+        return self.annotations.get(IMAGE_ID)
+
+    @property
+    def pulled_digest(self) -> str | None:
+        """Digest of the index the manifest was chosen from, if there was one."""
+        return self.annotations.get(PULLED_DIGEST)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the descriptor."""
+        annotations = {**self.annotations, **({REF_NAME: self.name} if self.name else {})}
+        descriptor: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        return {**descriptor, "annotations": annotations} if annotations else descriptor
+
+
+def _entry(descriptor: dict[str, Any]) -> IndexEntry:
+    annotations = dict(descriptor.get("annotations") or {})
+    name = annotations.pop(REF_NAME, None)
+    return IndexEntry(
+        digest=descriptor["digest"],
+        media_type=descriptor.get("mediaType", ""),
+        size=descriptor["size"],
+        name=name,
+        annotations=annotations,
+    )
+
+
+def disk_error(cause: OSError, what: str, path: str) -> RpodError:
+    """Turn an OSError met while writing the store into words."""
+    if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        return HostUnready(
+            f"{what}: no space left below {path}", remedy="free space there, or give another place with --root DIR"
+        )
+    return HostUnready(f"{what}: {cause.strerror or cause} ({cause.filename or path})")
+
+
+class Layout:
+    """An OCI image layout in ``root``; every method may be called by several processes at once."""
+
+    def __init__(self, root: str, lock_path: str) -> None:
+        """Name the directory and the lock for ``index.json``; nothing is made yet."""
+        self.root = root
+        self._lock_path = lock_path
+
+    def prepare(self) -> None:
+        """Make the layout if it is not there; idempotent."""
+        if os.path.exists(f"{self.root}/oci-layout") and os.path.isdir(f"{self.root}/blobs/sha256"):
+            return
+        try:
+            os.makedirs(f"{self.root}/blobs/sha256", mode=0o700, exist_ok=True)
+            if not os.path.exists(f"{self.root}/index.json"):
+                with Lock(self._lock_path):
+                    if not os.path.exists(f"{self.root}/index.json"):
+                        self._write_index([])
+            write_bytes(f"{self.root}/oci-layout", _LAYOUT_FILE, mode=0o644)
+        except OSError as cause:
+            raise disk_error(cause, "cannot make the image store", self.root) from cause
+
+    def blob_path(self, digest: str) -> str:
+        """Return where the blob lies (whether it is there or not)."""
+        return f"{self.root}/blobs/sha256/{digest.removeprefix('sha256:')}"
+
+    def has_blob(self, digest: str, size: int | None = None) -> bool:
+        """Whether the blob is here (and has ``size`` bytes)."""
+        try:
+            found = os.stat(self.blob_path(digest)).st_size
+        except OSError:
+            return False
+        return size is None or found == size
+
+    def read_blob(self, digest: str) -> bytes:
+        """Return a small blob (manifest, config), checked against its digest.
+
+        Raises:
+            NotFound: it is not here.
+            Corrupt: its bytes have another digest.
+        """
+        path = self.blob_path(digest)
+        try:
+            if os.stat(path).st_size > _SMALL_LIMIT:
+                raise Corrupt(f"blob {digest} is too large for a manifest or a config")
+            data = read_bytes(path)
+        except FileNotFoundError as cause:
+            raise NotFound(f"blob {digest} is missing from the image store", remedy="pull the image again") from cause
+        from rootless_pod.oci.digest import of_bytes
+
+        if of_bytes(data) != digest:
+            raise Corrupt(f"blob {digest} in the image store is damaged", remedy="remove the image and pull it again")
+        return data
+
+    def write_blob(self, data: bytes) -> str:
+        """Keep ``data`` and return its digest."""
+        from rootless_pod.oci.digest import of_bytes
+
+        digest = of_bytes(data)
+        if not self.has_blob(digest, len(data)):
+            with self.new_blob(digest) as blob:
+                blob.write(data)
+                blob.commit(digest)
+        return digest
+
+    def new_blob(self, what: str) -> BlobWriter:
+        """Begin a blob; ``what`` names it in errors."""
+        return BlobWriter(self, what)
+
+    def entries(self) -> tuple[IndexEntry, ...]:
+        """Return what ``index.json`` lists, in its order; nothing when there is no store yet."""
+        return tuple(_entry(descriptor) for descriptor in self._read_index())
+
+    def update(self, change: Callable[[list[IndexEntry]], list[IndexEntry]]) -> None:
+        """Replace the list of entries by ``change(entries)`` in one durable step, under the lock."""
+        with Lock(self._lock_path):
+            before = [_entry(descriptor) for descriptor in self._read_index()]
+            after = change(list(before))
+            if after != before:
+                self._write_index([entry.to_json() for entry in after])
+
+    def _read_index(self) -> list[dict[str, Any]]:
+        try:
+            index = jsontext.loads(read_bytes(f"{self.root}/index.json"))
+            manifests = index["manifests"]
+            for descriptor in manifests:
+                descriptor["digest"], descriptor["size"]
+        except FileNotFoundError:
+            return []
+        except (ValueError, KeyError, TypeError) as cause:
+            raise Corrupt(f"{self.root}/index.json is damaged: {cause}", remedy="run: rpod system check") from cause
+        return list(manifests)
+
+    def _write_index(self, manifests: list[dict[str, Any]]) -> None:
+        index = {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": manifests,
+        }
+        try:
+            write_bytes(f"{self.root}/index.json", jsontext.dumps(index).encode(), durable=True, mode=0o644)
+        except OSError as cause:
+            raise disk_error(cause, "cannot update the image store", self.root) from cause
+
+    def sweep(self) -> None:
+        """Remove temporary blobs that no living process writes."""
+        try:
+            names = os.listdir(f"{self.root}/blobs")
+        except OSError:
+            return
+        for name in names:
+            if name.startswith(_TEMPORARY):
+                _remove_if_unlocked(f"{self.root}/blobs/{name}")
+
+
+def _remove_if_unlocked(path: str) -> None:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+
+
+class BlobWriter:
+    """A blob that grows in a temporary file; gone again unless ``commit`` was reached. A context manager."""
+
+    def __init__(self, layout: Layout, what: str) -> None:
+        """See ``Layout.new_blob``."""
+        self._layout = layout
+        self._what = what
+        self._path = f"{layout.root}/blobs/{_TEMPORARY}{os.urandom(8).hex()}"
+        self._fd = -1
+        self.size = 0
+
+    def __enter__(self) -> Self:
+        try:
+            while True:
+                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+                if os.fstat(self._fd).st_nlink:
+                    return self
+                # A sweeper took it between open and flock.
+                os.close(self._fd)
+        except OSError as cause:
+            raise disk_error(cause, f"cannot write {self._what}", self._layout.root) from cause
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        view = memoryview(data)
+        try:
+            while view:
+                written = os.write(self._fd, view)
+                self.size += written
+                view = view[written:]
+        except OSError as cause:
+            raise disk_error(cause, f"cannot write {self._what}", self._layout.root) from cause
+
+    def commit(self, digest: str) -> None:
+        """Put the blob in its place; the caller has checked that its bytes have ``digest``. Survives a power cut."""
+        try:
+            os.fsync(self._fd)
+            os.rename(self._path, self._layout.blob_path(digest))
+        except OSError as cause:
+            raise disk_error(cause, f"cannot keep {self._what}", self._layout.root) from cause
+        self._path = ""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._fd)
+        if self._path:
+            try:
+                os.unlink(self._path)
+            except FileNotFoundError:
+                pass
+
+
+def open_layout(paths: Paths) -> Layout:
+    """Return the user's image store."""
+    return Layout(paths.image, f"{paths.locks}/image.lock")
+
+
+def user_layout(paths: Paths) -> Layout:
+    """Return the user's image store, made if it is not there (for writers)."""
+    paths.prepare()
+    layout = open_layout(paths)
+    layout.prepare()
+    return layout
