@@ -1,0 +1,191 @@
+"""The door: find the command, read its words, enter the user's namespace, run it, say what went wrong. HOT."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rootless_pod.commands import index
+from rootless_pod.commands.declare import Call
+from rootless_pod.commands.globals import PERSISTENT, RPOD, make_globals
+from rootless_pod.commands.parse import HelpWanted, parse
+from rootless_pod.errors import RpodError, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import ModuleType
+    from typing import NoReturn
+
+    from rootless_pod.commands.declare import Globals
+
+REPORT_BUGS = "this is a bug in rpod: please report it with the lines above at the project's issue tracker"
+COMPLETE_VARIABLE = "_RPOD_COMPLETE"
+
+
+def load(module: str) -> ModuleType:
+    """Import the module of one command."""
+    name = f"rootless_pod.commands.{module}"
+    __import__(name)
+    return sys.modules[name]
+
+
+def find_command(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Split ``words`` into the command's words in ``index.COMMANDS`` and what is left.
+
+    Raises:
+        HelpWanted: a group is named together with ``--help``.
+        Usage: there is no such command.
+    """
+    if not words:
+        raise Usage("no command given", remedy="run 'rpod --help' for the list of commands")
+    first, rest = words[0], words[1:]
+    found = index.resolve(first)
+    if found:
+        return found, rest
+    if first not in index.GROUPS:
+        raise _no_such(first, "")
+    if not rest:
+        raise Usage(f"no command of 'rpod {first}' given", remedy=f"run 'rpod {first} --help' for the list")
+    if rest[0] in ("--help", "-h"):
+        raise HelpWanted
+    found = index.resolve(f"{first} {rest[0]}")
+    if not found:
+        raise _no_such(rest[0], first)
+    return found, rest[1:]
+
+
+def _no_such(word: str, group: str) -> Usage:
+    from rootless_pod.commands.nearest import nearest
+
+    where = f"rpod {group}".rstrip()
+    if word.startswith("-"):
+        return Usage(f"unknown option {word} of '{where}'", remedy=f"run '{where} --help'")
+    known = [*index.within(group), *(() if group else index.GROUPS)]
+    guess = nearest(word, known)
+    remedy = f"use '{where} {guess}', or run '{where} --help'" if guess else f"run '{where} --help' for the list"
+    return Usage(f"unknown command '{where} {word}'", remedy=remedy)
+
+
+def dispatch(argv: Sequence[str]) -> int:
+    """Run one command line; return the exit code.
+
+    Raises:
+        RpodError: what went wrong.
+    """
+    try:
+        outer = parse(RPOD, argv)
+    except HelpWanted:
+        return _show_help(())
+    if outer.values["version"]:
+        from rootless_pod.commands.version import short_version
+
+        print(short_version())
+        return 0
+    words = outer.arguments["command"]
+    assert isinstance(words, tuple)
+    try:
+        found, rest = find_command(words)
+        module = load(index.COMMANDS[found][0])
+        parsed = parse(module.COMMAND, rest, persistent=PERSISTENT)
+    except HelpWanted:
+        return _show_help(words)
+    chosen = make_globals(outer.values, parsed.persistent)
+    _set_log_level(chosen)
+    call = Call(
+        command=module.COMMAND,
+        values=parsed.values,
+        arguments=parsed.arguments,
+        given=parsed.given,
+        globals=chosen,
+    )
+    if module.COMMAND.needs_userns:
+        call = _enter(call)
+    main: Callable[[Call], int] = module.main
+    return main(call)
+
+
+def _set_log_level(chosen: Globals) -> None:
+    if chosen.log_level != "warn":
+        from rootless_pod import log
+
+        log.set_level(chosen.log_level)
+
+
+def _enter(call: Call) -> Call:
+    from rootless_pod.userns.enter import enter
+
+    paths = call.paths
+    paths.prepare()
+    return call.replace(places=paths, namespace=enter(paths))
+
+
+def _show_help(words: Sequence[str]) -> int:
+    from rootless_pod.commands.typer_app import show_help
+
+    return show_help(words)
+
+
+def _say(text: str) -> None:
+    os.write(2, f"{text}\n".encode(errors="backslashreplace"))
+
+
+def report(error: RpodError) -> int:
+    """Print an expected failure and its remedy; return the exit code."""
+    _say(f"Error: {error.message}")
+    if error.remedy:
+        _say(f"  {error.remedy}")
+    return error.exit_code
+
+
+def _report_bug() -> int:
+    import traceback
+
+    traceback.print_exc()
+    _say(REPORT_BUGS)
+    return 125
+
+
+def _forget_stdout() -> int:
+    """Nobody reads our output any more: end as a program killed by SIGPIPE does, without a word."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+    return 141
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command line and say what went wrong; return the exit code."""
+    try:
+        if COMPLETE_VARIABLE in os.environ:
+            from rootless_pod.commands.typer_app import complete
+
+            return complete(argv)
+        code = dispatch(argv)
+        sys.stdout.flush()
+    except RpodError as error:
+        code = report(error)
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        code = _forget_stdout()
+    except Exception:
+        code = _report_bug()
+    return code
+
+
+def entry() -> NoReturn:
+    """Run ``sys.argv`` and end the process: the console script's function.
+
+    Taking the interpreter apart costs milliseconds and does nothing for us, unless something asked to be
+    called at exit or a thread still runs.
+    """
+    code = main(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        code = _forget_stdout()
+    if "threading" in sys.modules or "atexit" in sys.modules:
+        sys.exit(code)
+    os._exit(code)

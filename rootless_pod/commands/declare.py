@@ -1,0 +1,173 @@
+"""The words a command is declared in: plain data, read by the hot parser and by typer alike. HOT."""
+
+from __future__ import annotations
+
+from rootless_pod.frozen import Frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless_pod.paths import Paths
+    from rootless_pod.userns.pause import UserNamespace
+
+# What an option's kind gives in ``Call.values``:
+#   flag                     bool; ``--x``, ``--x=false``
+#   text                     str | None
+#   int, uint                int | None (``keep_text``: the checked text)
+#   float, size, duration    str | None: checked when parsed, kept as typed (see ``quantity``)
+#   list                     tuple of str, in order (``split``: "a,b" counts as two)
+#   optional                 str | None; ``--x`` alone gives ``optional_value``, a value needs ``--x=value``
+KINDS = ("flag", "text", "int", "uint", "float", "size", "duration", "list", "optional")
+
+
+class Option(Frozen):
+    """One option of a command. ``group`` is the heading it stands under in the help.
+
+    ``refuse`` ("reason; remedy"): the option is known, but cannot act here: giving it is an error saying so.
+    ``completes`` names what its value is: container, image, volume, file, directory, or nothing.
+    """
+
+    name: str
+    short: str | None = None
+    kind: str = "text"
+    metavar: str = ""
+    help: str = ""
+    default: str | int | bool | tuple[str, ...] | None = None
+    dest: str = ""
+    choices: tuple[str, ...] = ()
+    completes: str | None = None
+    hidden: bool = False
+    group: str = "Options"
+    aliases: tuple[str, ...] = ()
+    split: bool = False
+    keep_text: bool = False
+    optional_value: str = ""
+    refuse: str = ""
+
+    @property
+    def key(self) -> str:
+        """The name of its value in ``Call.values``: ``dest``, or made from ``name``."""
+        return self.dest or self.name[2:].replace("-", "_")
+
+    @property
+    def takes_value(self) -> bool:
+        """Whether the next word is its value (a flag's or an optional value needs ``=``)."""
+        return self.kind not in ("flag", "optional")
+
+    @property
+    def initial(self) -> str | int | bool | tuple[str, ...] | None:
+        """The value when the option is not given."""
+        if self.default is None:
+            if self.kind == "flag":
+                return False
+            return () if self.kind == "list" else None
+        return self.default
+
+
+class Argument(Frozen):
+    """One positional argument.
+
+    ``kind``: ``one`` (str), ``optional`` (str | None), ``many`` (tuple of at least ``least``),
+    ``rest`` (tuple: everything left, options included; a leading ``--`` is dropped).
+    """
+
+    name: str
+    kind: str = "one"
+    help: str = ""
+    completes: str | None = None
+    least: int = 0
+
+    @property
+    def key(self) -> str:
+        """The name of its value in ``Call.arguments``."""
+        return self.name.lower().replace("-", "_")
+
+
+class Command(Frozen):
+    """One command: ``interspersed=False`` ends the options at the first positional argument."""
+
+    name: str
+    summary: str
+    help: str = ""
+    options: tuple[Option, ...] = ()
+    arguments: tuple[Argument, ...] = ()
+    examples: tuple[str, ...] = ()
+    needs_userns: bool = True
+    interspersed: bool = True
+
+
+class Globals(Frozen):
+    """The options before the command's name."""
+
+    root: str | None = None
+    runroot: str | None = None
+    storage_driver: str | None = None
+    storage_opt: tuple[str, ...] = ()
+    runtime: str | None = None
+    runtime_flag: tuple[str, ...] = ()
+    conmon: str | None = None
+    network_cmd_path: str | None = None
+    cgroup_manager: str | None = None
+    hooks_dir: tuple[str, ...] = ()
+    log_level: str = "warn"
+
+
+class Call(Frozen):
+    """What ``main`` of a command gets: the parsed words, the places and the user's namespace.
+
+    ``given`` holds the keys of the options that were on the command line.
+    ``namespace`` is ``None`` for a command that does not need it; ``places`` is then ``None`` too,
+    and ``paths`` looks for the two roots when asked.
+    """
+
+    command: Command
+    values: dict[str, object]
+    arguments: dict[str, object]
+    given: frozenset[str] = frozenset()
+    globals: Globals
+    places: Paths | None = None
+    namespace: UserNamespace | None = None
+
+    @property
+    def paths(self) -> Paths:
+        """Return the two roots (in the user's namespace: those found before it was entered).
+
+        Raises:
+            HostUnready: no runtime directory is usable.
+        """
+        if self.places is not None:
+            return self.places
+        from rootless_pod.paths import find_paths
+
+        return find_paths(self.globals.root, self.globals.runroot)
+
+    def flag(self, key: str) -> bool:
+        """Return a flag's value."""
+        return bool(self.values[key])
+
+    def text(self, key: str) -> str:
+        """Return a text, "" when it is not given and has no default."""
+        value = self.values[key]
+        return "" if value is None else str(value)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return a list option's values in order."""
+        value = self.values[key]
+        assert isinstance(value, tuple)
+        return value
+
+    def number(self, key: str) -> int | None:
+        """Return an ``int`` or ``uint`` option's value."""
+        value = self.values[key]
+        assert value is None or isinstance(value, int)
+        return value
+
+    def one(self, key: str) -> str:
+        """Return a positional argument of kind ``one`` ("" for an ``optional`` one left out)."""
+        value = self.arguments[key]
+        return "" if value is None else str(value)
+
+    def many(self, key: str) -> tuple[str, ...]:
+        """Return a positional argument of kind ``many`` or ``rest``."""
+        value = self.arguments[key]
+        assert isinstance(value, tuple)
+        return value

@@ -1,0 +1,116 @@
+"""The options before the command's name, shared by every command. HOT."""
+
+from __future__ import annotations
+
+from rootless_pod.commands.declare import Argument, Command, Globals, Option
+from rootless_pod.errors import Usage
+
+_LEVELS = ("trace", "debug", "info", "warn", "warning", "error", "fatal", "panic")
+_REMOTE = "rpod has no service to speak to, each command does its own work; leave the option out"
+
+GLOBAL_OPTIONS: tuple[Option, ...] = (
+    Option(
+        name="--cgroup-manager",
+        metavar="MANAGER",
+        choices=("cgroupfs", "systemd"),
+        help="Who makes the containers' cgroups",
+    ),
+    Option(name="--conmon", metavar="PATH", completes="file", help="The conmon program to use as monitor"),
+    Option(name="--connection", short="-c", hidden=True, refuse=_REMOTE),
+    Option(
+        name="--events-backend",
+        hidden=True,
+        refuse="rpod keeps no event log yet; leave the option out",
+    ),
+    Option(
+        name="--hooks-dir",
+        kind="list",
+        metavar="DIR",
+        completes="directory",
+        help="Directory of OCI hooks (may be given several times)",
+    ),
+    Option(name="--identity", hidden=True, refuse=_REMOTE),
+    Option(
+        name="--log-level",
+        metavar="LEVEL",
+        choices=_LEVELS,
+        default="warn",
+        help="Show messages of this level and above",
+    ),
+    Option(
+        name="--network-cmd-path",
+        metavar="PATH",
+        completes="file",
+        help="The slirp4netns or pasta program to use",
+    ),
+    Option(
+        name="--network-backend",
+        hidden=True,
+        refuse="there is one network backend; choose the network of a container with --network",
+    ),
+    Option(name="--remote", short="-r", kind="flag", hidden=True, refuse=_REMOTE),
+    Option(
+        name="--root",
+        metavar="DIR",
+        completes="directory",
+        help="Where images, containers and volumes are kept",
+    ),
+    Option(
+        name="--runroot",
+        metavar="DIR",
+        completes="directory",
+        help="Where what ends with the boot is kept",
+    ),
+    Option(name="--runtime", metavar="NAME|PATH", help="The OCI runtime: crun, runc or a path"),
+    Option(name="--runtime-flag", kind="list", metavar="FLAG", help="Global flag for the OCI runtime (without --)"),
+    Option(
+        name="--storage-driver",
+        metavar="DRIVER",
+        choices=("overlay", "fuse-overlayfs", "pyfuse3", "copy", "vfs"),
+        help="How root file systems are mounted",
+    ),
+    Option(name="--storage-opt", kind="list", metavar="KEY=VALUE", help="Option for the storage driver"),
+    Option(
+        name="--syslog",
+        kind="flag",
+        hidden=True,
+        refuse="rpod writes to stderr only; redirect stderr to logger(1)",
+    ),
+    Option(
+        name="--tmpdir",
+        hidden=True,
+        refuse="rpod has one place for what ends with the boot; use --runroot DIR",
+    ),
+    Option(name="--url", hidden=True, refuse=_REMOTE),
+    Option(name="--version", short="-v", kind="flag", help="Show the version and exit"),
+)
+
+RPOD = Command(
+    name="rpod",
+    summary="Containers without root and without a daemon",
+    options=GLOBAL_OPTIONS,
+    arguments=(Argument(name="COMMAND", kind="rest", help="The command and its words"),),
+    interspersed=False,
+    needs_userns=False,
+)
+
+# Known after the command's name too, as podman's are; their short forms are not.
+PERSISTENT: tuple[Option, ...] = tuple(option for option in GLOBAL_OPTIONS if option.name != "--version")
+
+
+def make_globals(values: dict[str, object], after: dict[str, object]) -> Globals:
+    """Join the options before the command's name and those after it (which win; lists are appended).
+
+    Raises:
+        Usage: an option needs another one.
+    """
+    joined = {key: value for key, value in values.items() if key in Globals._fields}
+    for key, value in after.items():
+        held = joined[key]
+        joined[key] = (*held, *value) if isinstance(held, tuple) and isinstance(value, tuple) else value
+    if joined["storage_driver"] == "vfs":
+        joined["storage_driver"] = "copy"
+    for key in ("root", "runroot"):
+        if joined[key] == "":
+            raise Usage(f"option --{key} is empty", remedy=f"give a directory: --{key} DIR")
+    return Globals(**joined)  # type: ignore[arg-type]

@@ -1,0 +1,90 @@
+"""The map from words to the module of a command: nothing is imported to find one. HOT."""
+
+from __future__ import annotations
+
+# Words of the command → (module in this package, the line shown in lists).
+COMMANDS: dict[str, tuple[str, str]] = {
+    "attach": ("attach", "Attach to a running container"),
+    "completion": ("completion", "Print the completion script of a shell"),
+    "container cleanup": ("container_cleanup", "Clean up what a stopped container left behind"),
+    "container exists": ("container_exists", "Check if a container exists"),
+    "cp": ("cp", "Copy files between a container and the host"),
+    "create": ("create", "Create but do not start a container"),
+    "doctor": ("doctor", "Try every building block on this host and say what to mend"),
+    "exec": ("exec", "Run a process in a running container"),
+    "help": ("help", "Show the help of a command"),
+    "history": ("history", "Show the history of an image"),
+    "image exists": ("image_exists", "Check if an image exists"),
+    "image inspect": ("image_inspect", "Display the configuration of images"),
+    "images": ("images", "List images in local storage"),
+    "info": ("info", "Display what rpod found on this host"),
+    "inspect": ("inspect", "Display the configuration of containers and images"),
+    "kill": ("kill", "Send a signal to running containers"),
+    "load": ("load", "Load images from an archive"),
+    "logs": ("logs", "Show the logs of a container"),
+    "ps": ("ps", "List containers"),
+    "pull": ("pull", "Pull an image from a registry or an archive"),
+    "rm": ("rm", "Remove containers"),
+    "rmi": ("rmi", "Remove images from local storage"),
+    "run": ("run", "Run a command in a new container"),
+    "save": ("save", "Save images to an archive"),
+    "start": ("start", "Start containers"),
+    "stop": ("stop", "Stop running containers"),
+    "tag": ("tag", "Add a name to an image"),
+    "unshare": ("unshare", "Run a command in your user namespace"),
+    "untag": ("untag", "Remove names from an image"),
+    "version": ("version", "Show the versions of rpod and what it stands on"),
+    "wait": ("wait", "Wait until containers stop"),
+}
+
+# Words that stand for other words.
+ALIASES: dict[str, str] = {
+    "container attach": "attach",
+    "container cp": "cp",
+    "container create": "create",
+    "container exec": "exec",
+    "container inspect": "inspect",
+    "container kill": "kill",
+    "container list": "ps",
+    "container logs": "logs",
+    "container ls": "ps",
+    "container ps": "ps",
+    "container rm": "rm",
+    "container run": "run",
+    "container start": "start",
+    "container stop": "stop",
+    "container wait": "wait",
+    "image history": "history",
+    "image list": "images",
+    "image load": "load",
+    "image ls": "images",
+    "image pull": "pull",
+    "image rm": "rmi",
+    "image save": "save",
+    "image tag": "tag",
+    "image untag": "untag",
+    "list": "ps",
+    "system info": "info",
+}
+
+GROUPS: dict[str, str] = {
+    "container": "Manage containers",
+    "image": "Manage images",
+    "system": "Look after rpod itself",
+}
+
+
+def resolve(words: str) -> str | None:
+    """Return the words that ``words`` stand for in ``COMMANDS``, ``None`` when there is no such command."""
+    words = ALIASES.get(words, words)
+    return words if words in COMMANDS else None
+
+
+def within(group: str) -> dict[str, str]:
+    """Return the commands of a group ("" for the top level): last word → the words in ``COMMANDS``."""
+    prefix = f"{group} " if group else ""
+    found = {}
+    for words in (*COMMANDS, *ALIASES):
+        if words.startswith(prefix) and " " not in words[len(prefix) :]:
+            found[words[len(prefix) :]] = ALIASES.get(words, words)
+    return dict(sorted(found.items()))
