@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless_pod.oci.image import Image, ImageConfig
+from rootless_pod.oci.platform import host_platform
 
 HOST_NAME = "host"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -16,25 +17,12 @@ def host_image() -> Image:
     environment = os.environ
     env = [f"PATH={_PATH}"]
     env += [f"{name}={environment[name]}" for name in _KEPT if environment.get(name)]
-    machine = os.uname().machine
     config = ImageConfig(
         env=tuple(env),
-        entrypoint=None,
         cmd=(_shell(environment.get("SHELL", "")),),
-        user="",
         working_dir="/",
-        labels={},
-        volumes=(),
-        exposed_ports=(),
-        stop_signal=None,
-        architecture={"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine),
+        architecture=host_platform().architecture,
         os="linux",
-        variant=None,
-        created=None,
-        author=None,
-        history=(),
-        diff_ids=(),
-        healthcheck=None,
     )
     return Image(
         id=HOST_NAME,
@@ -43,8 +31,6 @@ def host_image() -> Image:
         names=(HOST_NAME,),
         config=config,
         layers=(),
-        size_bytes=0,
-        created=None,
         is_host=True,
     )
 

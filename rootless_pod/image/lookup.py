@@ -233,9 +233,9 @@ def make_record(layout: Layout, manifest_digest: str) -> dict[str, Any]:
         NotFound: a blob is missing.
         Corrupt: a blob is damaged, or manifest and config contradict each other.
     """
-    from rootless_pod.image.manifest import chain_ids, parse_image_manifest
+    from rootless_pod.oci.manifest import parse_manifest
 
-    manifest = parse_image_manifest(layout.read_blob(manifest_digest))
+    manifest = parse_manifest(layout.read_blob(manifest_digest))
     config_text = layout.read_blob(manifest.config.digest)
     config = parse_config(config_text)
     if len(config.diff_ids) != len(manifest.layers):
@@ -244,7 +244,7 @@ def make_record(layout: Layout, manifest_digest: str) -> dict[str, Any]:
         "version": 1,
         "id": manifest.config.digest.removeprefix("sha256:"),
         "media_type": manifest.media_type,
-        "layers": list(chain_ids(config.diff_ids)),
+        "layers": list(config.chain_ids()),
         "size_bytes": sum(layer.size for layer in manifest.layers) + len(config_text),
         "config": config_text.decode(),
     }
