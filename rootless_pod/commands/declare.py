@@ -6,6 +6,8 @@ from rootless_pod.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rootless_pod.paths import Paths
     from rootless_pod.userns.pause import UserNamespace
 
@@ -22,7 +24,8 @@ KINDS = ("flag", "text", "int", "uint", "float", "size", "duration", "list", "op
 class Option(Frozen):
     """One option of a command. ``group`` is the heading it stands under in the help.
 
-    ``refuse`` ("reason; remedy"): the option is known, but cannot act here: giving it is an error saying so.
+    ``refuse`` ("reason; remedy"): the option is known, but cannot act here: giving it is an error saying so
+    (with ``choices``: giving any other value than these is).
     ``completes`` names what its value is: container, image, volume, file, directory, or nothing.
     """
 
@@ -61,6 +64,21 @@ class Option(Frozen):
                 return False
             return () if self.kind == "list" else None
         return self.default
+
+
+def flag(name: str, words: str, short: str | None = None, **more: Any) -> Option:
+    """Declare a yes-or-no option."""
+    return Option(name=name, short=short, kind="flag", help=words, **more)
+
+
+def text(name: str, words: str, short: str | None = None, **more: Any) -> Option:
+    """Declare an option with one value; not given it is "" (say ``default=None`` where "" is a value)."""
+    return Option(name=name, short=short, help=words, **{"default": "", **more})
+
+
+def texts(name: str, words: str, short: str | None = None, **more: Any) -> Option:
+    """Declare an option that may be given several times."""
+    return Option(name=name, short=short, kind="list", help=words, **more)
 
 
 class Argument(Frozen):

@@ -137,7 +137,7 @@ class _Reader:
         return self.words[self.at - 1]
 
     def put(self, option: Option, name: str, text: str, into: dict[str, object]) -> None:
-        if option.refuse:
+        if option.refuse and text not in option.choices:
             reason, _, remedy = option.refuse.partition("; ")
             raise Refused(f"option {name} cannot be used: {reason}", remedy=remedy or None)
         try:

@@ -1,0 +1,148 @@
+"""Options of ``run`` and ``create`` about rights, namespaces and resources. HOT."""
+
+from __future__ import annotations
+
+from rootless_pod.commands.declare import Option, flag, text, texts
+
+_IO = "it has no short form here; use --cgroup-conf "
+_V1 = "cgroup v2 has no such control; leave the option out"
+_ONE_MAP = "all your sub-ids are in your one namespace already; choose ids with --uidmap and --gidmap"
+
+
+def _refused(name: str, reason: str, kind: str = "text") -> Option:
+    return Option(name=name, kind=kind, hidden=True, refuse=reason)
+
+
+_G = "Security"
+SECURITY: tuple[Option, ...] = (
+    flag("--privileged", "Give all rights that the user's namespace holds", group=_G),
+    texts("--cap-add", "Add a capability", split=True, metavar="CAPABILITY", group=_G),
+    texts("--cap-drop", "Drop a capability", split=True, metavar="CAPABILITY", group=_G),
+    texts(
+        "--security-opt",
+        "no-new-privileges, seccomp=FILE|unconfined, mask=PATHS, unmask=PATHS|ALL, label=disable, apparmor=…",
+        metavar="OPTION",
+        group=_G,
+    ),
+    flag("--read-only", "Make the root file system read-only", group=_G),
+    flag(
+        "--read-only-tmpfs",
+        "With --read-only, keep /run, /tmp and /var/tmp writable (default true)",
+        default=True,
+        group=_G,
+    ),
+    texts(
+        "--sysctl", "Set a kernel parameter of the container's namespaces", split=True, metavar="KEY=VALUE", group=_G
+    ),
+    text(
+        "--seccomp-policy",
+        "Only default: the profile is rpod's own, or --security-opt seccomp=FILE",
+        default="default",
+        choices=("default",),
+        hidden=True,
+        refuse="profiles carried by images are not used; give one with --security-opt seccomp=FILE",
+        group=_G,
+    ),
+    _refused("--secret", "rpod keeps no secrets yet; mount the file: -v FILE:/run/secrets/NAME:ro"),
+    _refused("--device-cgroup-rule", "a user without root has no device cgroup; add the device with --device PATH"),
+    _refused("--gpus", "no CDI here yet; add the devices and libraries with --device and -v"),
+)
+
+_G = "Namespaces"
+NAMESPACES: tuple[Option, ...] = (
+    text(
+        "--userns",
+        "User namespace: host, keep-id[:uid=,gid=], nomap, auto, ns:PATH, container:NAME",
+        metavar="MODE",
+        group=_G,
+    ),
+    text("--pid", "Process namespace: private, host, container:NAME, ns:PATH", metavar="MODE", group=_G),
+    text("--ipc", "IPC namespace: private, host, none, shareable, container:NAME, ns:PATH", metavar="MODE", group=_G),
+    text("--uts", "Host name namespace: private, host, container:NAME, ns:PATH", metavar="MODE", group=_G),
+    text("--cgroupns", "Cgroup namespace: private, host, container:NAME, ns:PATH", metavar="MODE", group=_G),
+    texts("--uidmap", "Map of user ids, CONTAINER:INNER:SIZE", split=True, metavar="MAP", group=_G),
+    texts("--gidmap", "Map of group ids, CONTAINER:INNER:SIZE", split=True, metavar="MAP", group=_G),
+    _refused("--subuidname", _ONE_MAP),
+    _refused("--subgidname", _ONE_MAP),
+)
+
+_G = "Resources"
+RESOURCES: tuple[Option, ...] = (
+    Option(name="--memory", short="-m", kind="size", default="", metavar="SIZE", help="Most memory", group=_G),
+    text("--memory-swap", "Most memory and swap together (-1: no limit)", metavar="SIZE", group=_G),
+    Option(
+        name="--memory-reservation",
+        kind="size",
+        default="",
+        metavar="SIZE",
+        help="Memory to stay below when the host runs short",
+        group=_G,
+    ),
+    Option(name="--cpus", kind="float", default="", metavar="NUMBER", help="Most processors, such as 1.5", group=_G),
+    Option(
+        name="--cpu-shares",
+        short="-c",
+        kind="uint",
+        default="",
+        keep_text=True,
+        metavar="NUMBER",
+        help="Weight among others that want the processor (1024 is usual)",
+        group=_G,
+    ),
+    Option(
+        name="--cpu-quota",
+        kind="int",
+        default="",
+        keep_text=True,
+        metavar="MICROSECONDS",
+        help="Processor time in each period",
+        group=_G,
+    ),
+    Option(
+        name="--cpu-period",
+        kind="uint",
+        default="",
+        keep_text=True,
+        metavar="MICROSECONDS",
+        help="Length of a period",
+        group=_G,
+    ),
+    text("--cpuset-cpus", "Processors that may be used, such as 0-3", metavar="LIST", group=_G),
+    text("--cpuset-mems", "Memory nodes that may be used", metavar="LIST", group=_G),
+    Option(
+        name="--pids-limit",
+        kind="int",
+        default="",
+        keep_text=True,
+        metavar="NUMBER",
+        help="Most processes (-1: no limit)",
+        group=_G,
+    ),
+    texts("--ulimit", "Resource limit NAME=SOFT[:HARD], or host", split=True, metavar="LIMIT", group=_G),
+    Option(name="--shm-size", kind="size", default="", metavar="SIZE", help="Size of /dev/shm (default 64m)", group=_G),
+    text(
+        "--cgroups",
+        "Whether the container gets cgroups",
+        default="enabled",
+        choices=("enabled", "disabled", "no-conmon", "split"),
+        metavar="MODE",
+        group=_G,
+    ),
+    text("--cgroup-parent", "The cgroup to make the container's in", metavar="PATH", group=_G),
+    texts("--cgroup-conf", "Write a file of the container's cgroup v2", split=True, metavar="FILE=VALUE", group=_G),
+    _refused("--blkio-weight", f"{_IO}io.weight=NUMBER"),
+    _refused("--blkio-weight-device", f"{_IO}'io.weight=MAJOR:MINOR NUMBER'"),
+    _refused("--device-read-bps", f"{_IO}'io.max=MAJOR:MINOR rbps=BYTES'"),
+    _refused("--device-read-iops", f"{_IO}'io.max=MAJOR:MINOR riops=NUMBER'"),
+    _refused("--device-write-bps", f"{_IO}'io.max=MAJOR:MINOR wbps=BYTES'"),
+    _refused("--device-write-iops", f"{_IO}'io.max=MAJOR:MINOR wiops=NUMBER'"),
+    _refused("--cpu-rt-period", _V1),
+    _refused("--cpu-rt-runtime", _V1),
+    _refused("--memory-swappiness", _V1),
+    _refused("--kernel-memory", _V1),
+    _refused("--oom-kill-disable", _V1, "flag"),
+    _refused("--rdt-class", "resctrl groups need root; leave the option out"),
+    _refused(
+        "--shm-size-systemd", "the extra mounts of systemd mode have the kernel's size; use --tmpfs PATH:size=SIZE"
+    ),
+)
