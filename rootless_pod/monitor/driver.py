@@ -10,9 +10,7 @@ from rootless_pod.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Protocol
-else:
-    Protocol = object
+    from typing import Any
 
 LOG_DRIVERS = ("k8s-file", "json-file", "journald", "none", "passthrough")
 """``json-file`` is podman's alias of ``k8s-file``."""
@@ -96,10 +94,3 @@ class ExitStatus(Frozen):
     finished_ns: int
     oom: bool = False
     known: bool = True
-
-
-class Monitor(Protocol):
-    """The two calls of a monitor's module (``monitor/conmon.py``)."""
-
-    def start(self, request: MonitorRequest, conmon_path: str) -> Monitored:
-        """Create the container under a new monitor; see ``monitor.conmon.start``."""
