@@ -1,0 +1,176 @@
+"""Put away what a container used while it ran. Safe at any moment, by any process, any number of times. HOT.
+
+The foreground command and the monitor's exit command both come here; the container's lock makes one of them first,
+and the other finds nothing left to do.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless_pod import log
+from rootless_pod.container import status as states
+from rootless_pod.container.lookup import read
+from rootless_pod.errors import NotFound, RpodError
+from rootless_pod.linux import procfs
+from rootless_pod.state.containers import ContainerLock, write_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from rootless_pod.container.context import Context
+    from rootless_pod.container.lookup import Container
+    from rootless_pod.container.status import Status
+
+EXIT_FILE_KEPT_SECONDS = 300
+
+
+def cleanup(context: Context, container_id: str, *, remove: bool = False) -> Status | None:
+    """Settle a container that has ended; with ``remove`` also remove it. Return its status (None: it is gone).
+
+    A running container is left alone.
+    """
+    try:
+        with ContainerLock(context.paths, container_id):
+            container = settle(context, read(context.paths, container_id))
+            if remove and not container.status.is_running:
+                from rootless_pod.container.remove import take_away
+
+                take_away(context, container, volumes=True)
+            return container.status
+    except NotFound:
+        return None
+
+
+def settle(context: Context, container: Container) -> Container:
+    """Bring the record up to what really happened; the caller holds the lock. Idempotent.
+
+    A container whose monitor was killed is ended: nobody could say how it ends otherwise (as podman does).
+    """
+    status = container.status
+    if status.lost:
+        _end_runaway(container)
+        status = states.status_of(context.paths, container.id, container.state)
+    if not status.unsettled:
+        return container
+    return _put_away(context, container, status)
+
+
+def _end_runaway(container: Container) -> None:
+    pid, started = container.state.get("pid", 0), container.state.get("pid_started")
+    log.debug(f"ending container {container.id[:12]}: its monitor was killed")
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        if procfs.is_alive(pid, started):
+            import select
+            import signal
+
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            select.select([handle], [], [], 10)
+    except OSError as cause:
+        log.debug(f"kill {pid}: {cause}")
+    finally:
+        os.close(handle)
+
+
+def _put_away(context: Context, container: Container, status: Status) -> Container:
+    """Free the runtime's state, the network, the mounts and the bundle, then write the final state."""
+    final = final_state(context, container, status)
+    release(context, container)
+    write_state(context.paths, container.id, final)
+    drop_bundle(context, container.id)
+    return read(context.paths, container.id)
+
+
+def final_state(context: Context, container: Container, status: Status) -> dict[str, Any]:
+    """Return the state to keep for a container that ended: its code, and when the exit file was born."""
+    from rootless_pod.ctime.birth import birth_time
+
+    finished_ns = status.finished_ns
+    if status.name == states.EXITED:
+        try:
+            finished_ns = birth_time(f"{context.paths.exits}/{container.id}").ns
+        except OSError:
+            import time
+
+            finished_ns = finished_ns or time.time_ns()
+    return {
+        "status": status.name,
+        "driver": container.state.get("driver", ""),
+        "started_ns": status.started_ns,
+        "finished_ns": finished_ns,
+        "exit_code": status.exit_code if status.name == states.EXITED else 0,
+        "oom": status.oom,
+        "error": status.error or container.state.get("error", ""),
+        "restarts": container.state.get("restarts", 0),
+    }
+
+
+def release(context: Context, container: Container) -> None:
+    """Undo every part of a start, each by itself: one that fails does not keep the others."""
+    for part in (_delete_from_runtime, _detach_network, _unmount):
+        attempt(part, context, container)
+
+
+def attempt(step: Callable[..., Any], *arguments: Any) -> None:
+    """Run ``step``; say a failure only to those who debug: what is left is swept later."""
+    try:
+        step(*arguments)
+    except (RpodError, OSError) as cause:
+        log.debug(f"{step.__name__.strip('_')}: {cause}")
+
+
+def _delete_from_runtime(context: Context, container: Container) -> None:
+    if not os.path.isdir(f"{context.paths.runtime_root}/{container.id}"):
+        return
+    from rootless_pod.container.drivers import runtime_of
+
+    runtime_of(context, container.state).delete(container.id, force=True)
+
+
+def _detach_network(context: Context, container: Container) -> None:
+    from rootless_pod.network.attach import NetworkStatus, detach
+
+    record = container.state.get("network")
+    if record:
+        detach(NetworkStatus.from_json(record))
+        return
+    from rootless_pod.network.netns import remove_netns
+
+    if os.path.lexists(f"{context.paths.netns}/{container.id}"):
+        remove_netns(f"{context.paths.netns}/{container.id}")
+
+
+def _unmount(context: Context, container: Container) -> None:
+    from rootless_pod.container.drivers import unmount
+
+    unmount(context, container)
+
+
+def drop_bundle(context: Context, container_id: str) -> None:
+    """Remove the bundle directory, and exit files nobody can want any more."""
+    from rootless_pod.fuse.remove import remove_tree
+
+    bundle = context.paths.bundle(container_id)
+    if os.path.isdir(bundle):
+        attempt(remove_tree, bundle)
+    _sweep_exit_files(context)
+
+
+def _sweep_exit_files(context: Context) -> None:
+    """An exit file outlives its container for ``EXIT_FILE_KEPT_SECONDS``: a ``wait`` beside ``--rm`` reads it."""
+    import time
+
+    too_old = time.time() - EXIT_FILE_KEPT_SECONDS
+    with os.scandir(context.paths.exits) as entries:
+        for entry in entries:
+            try:
+                if entry.stat().st_mtime < too_old and not os.path.isdir(context.paths.bundle(entry.name)):
+                    os.unlink(entry.path)
+            except OSError:
+                continue

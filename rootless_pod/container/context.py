@@ -1,0 +1,42 @@
+"""What every step of a container's life needs to know of its surroundings. HOT."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rootless_pod.frozen import Frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless_pod.paths import Paths
+    from rootless_pod.userns.pause import UserNamespace
+
+
+class Context(Frozen):
+    """The places, the user's namespace, and the drivers asked for by name (None: choose)."""
+
+    paths: Paths
+    namespace: UserNamespace
+    storage_driver: str | None = None
+    storage_options: tuple[str, ...] = ()
+    runtime: str | None = None
+    runtime_flags: tuple[str, ...] = ()
+    conmon: str | None = None
+    log_level: str = "warn"
+
+    def command(self, *words: str) -> tuple[str, ...]:
+        """Return an argv that calls rpod with the same places and drivers; it needs no environment to find itself."""
+        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        argv = [sys.executable, "-I", "-S", "-X", "utf8", f"{package}/__main__.py"]
+        argv += ["--root", self.paths.graphroot, "--runroot", self.paths.runroot]
+        for option, value in (
+            ("--storage-driver", self.storage_driver),
+            ("--runtime", self.runtime),
+            ("--conmon", self.conmon),
+        ):
+            if value:
+                argv += [option, value]
+        for flag in self.runtime_flags:
+            argv += ["--runtime-flag", flag]
+        return (*argv, *words)

@@ -1,0 +1,178 @@
+"""Create a container: an id, a directory, a name, a record. Nothing is mounted, nothing runs. HOT."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless_pod.container.identity import new_id, random_name
+from rootless_pod.container.record import ContainerConfig, record_of
+from rootless_pod.container.request import ContainerRequest
+from rootless_pod.container.undo import Undo
+from rootless_pod.errors import Conflict, NotFound, Usage
+from rootless_pod.state import names
+from rootless_pod.state.record import write_record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless_pod.container.context import Context
+    from rootless_pod.oci.image import Image
+
+_NAME_TRIES = 10
+
+
+def create(context: Context, request: ContainerRequest, image: Image | None) -> ContainerConfig:
+    """Make the container's directory and record, and reserve its name.
+
+    After a failure, or a kill before the record is written, there is no container of this name.
+
+    Raises:
+        Conflict: the name is taken (``--replace`` removes the holder), or the cid file exists.
+        Usage, NotFound: a value of the request can't be meant, or names a container that is not there.
+    """
+    if request.cid_file and os.path.exists(request.cid_file):
+        raise Conflict(f"container id file {request.cid_file} exists already", remedy=f"rm {request.cid_file}")
+    container_id = new_id()
+    joined = joined_containers(context, request)
+    directory = context.paths.container(container_id)
+    with Undo() as undo:
+        os.mkdir(directory, 0o700)
+        undo.push(_drop, directory)
+        name = _reserve_name(context, request, container_id)
+        undo.push(names.release, context.paths.names("containers"), name, container_id)
+        config = ContainerConfig(
+            id=container_id,
+            name=name,
+            created_ns=time.time_ns(),
+            request=request,
+            image_id=image.id if image is not None else "",
+            image_name=_image_name(request, image),
+            command=_shown_command(request, image),
+            stop_signal=stop_signal(request, image),
+            joined=joined,
+        )
+        write_record(f"{directory}/container.json", record_of(config))
+        if request.cid_file:
+            _write_cid_file(request.cid_file, container_id)
+    return config
+
+
+def _drop(directory: str) -> None:
+    for name in os.listdir(directory):
+        os.unlink(f"{directory}/{name}")
+    os.rmdir(directory)
+
+
+def _write_cid_file(path: str, container_id: str) -> None:
+    try:
+        with open(path, "x", encoding="ascii") as file:
+            file.write(container_id)
+    except OSError as cause:
+        raise Usage(f"cannot write the container id file {path}: {cause.strerror}") from cause
+
+
+def _reserve_name(context: Context, request: ContainerRequest, container_id: str) -> str:
+    directory, objects = context.paths.names("containers"), context.paths.containers
+    if request.name:
+        name = names.check_name(request.name)
+        if request.replace_existing:
+            _remove_holder(context, name)
+        names.reserve(directory, name, container_id, objects=objects)
+        return name
+    for _try in range(_NAME_TRIES):
+        name = random_name()
+        try:
+            names.reserve(directory, name, container_id, objects=objects)
+        except Conflict:
+            continue
+        return name
+    names.reserve(directory, container_id[:16], container_id, objects=objects)
+    return container_id[:16]
+
+
+def _remove_holder(context: Context, name: str) -> None:
+    held = names.owner(context.paths.names("containers"), name)
+    if held is None:
+        return
+    from rootless_pod.container.remove import remove
+
+    try:
+        remove(context, held, force=True, volumes=True, timeout_seconds=0)
+    except NotFound:
+        return
+
+
+def _image_name(request: ContainerRequest, image: Image | None) -> str:
+    """Return the full name the image was asked for by, or its first name, or what was typed."""
+    if image is None:
+        return ""
+    for name in image.names:
+        if name == request.image or name.endswith((f"/{request.image}", f"/{request.image}:latest")):
+            return name
+    return image.names[0] if image.names else image.id
+
+
+def _shown_command(request: ContainerRequest, image: Image | None) -> tuple[str, ...]:
+    """Return entrypoint and words as the container will run them, for ``ps`` and ``inspect``."""
+    from rootless_pod.spec.process import compose_command
+
+    return compose_command(request.process, image.config if image is not None else None)
+
+
+def stop_signal(request: ContainerRequest, image: Image | None) -> int:
+    """Return the number of the signal that stops the container: option, image, SIGTERM.
+
+    Raises:
+        Usage: the option names no signal.
+    """
+    wanted = request.process.stop_signal
+    if wanted:
+        return parse_signal(wanted)
+    if image is not None and image.config.stop_signal:
+        try:
+            return parse_signal(image.config.stop_signal)
+        except Usage:
+            return 15
+    return 15
+
+
+def parse_signal(text: str) -> int:
+    """Return a signal's number from ``TERM``, ``SIGTERM``, ``sigterm``, ``RTMIN+3`` or ``15``.
+
+    Raises:
+        Usage: there is no such signal.
+    """
+    import _signal
+
+    if text.isdigit() and 1 <= int(text) <= 64:
+        return int(text)
+    name = text.upper().removeprefix("SIG")
+    base, plus, offset = name.partition("+")
+    number = getattr(_signal, f"SIG{base}", None)
+    if isinstance(number, int) and not base.startswith("_") and (not plus or offset.isdigit()):
+        found = number + (int(offset) if plus else 0)
+        if 1 <= found <= 64:
+            return found
+    raise Usage(f"unknown signal {text!r}", remedy="use a name such as TERM or a number from 1 to 64")
+
+
+def joined_containers(context: Context, request: ContainerRequest) -> dict[str, str]:
+    """Return the containers whose namespaces are shared, by ``--network``, ``--pid`` … ``container:NAME``.
+
+    Raises:
+        NotFound: there is no such container.
+    """
+    wishes = {
+        "network": request.network.mode,
+        "pid": request.process.pid,
+        "ipc": request.process.ipc,
+        "uts": request.process.uts,
+        "user": request.process.userns,
+    }
+    joined: dict[str, str] = {}
+    for namespace, wish in wishes.items():
+        if wish.startswith("container:"):
+            from rootless_pod.container.lookup import find_id
+
+            joined[namespace] = find_id(context.paths, wish.partition(":")[2])
+    return joined

@@ -1,0 +1,67 @@
+"""Which drivers a container uses, and taking its root file system down with the one it was mounted by. HOT."""
+
+from __future__ import annotations
+
+from rootless_pod.runtime.choose import choose_runtime
+from rootless_pod.storage.rootfs import unmount_rootfs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless_pod.container.context import Context
+    from rootless_pod.container.lookup import Container
+    from rootless_pod.runtime.driver import Choice, Runtime
+
+
+def runtime_choice(context: Context, wanted: str | None = None) -> Choice:
+    """Return the OCI runtime for new containers, and why it is this one."""
+    return choose_runtime(
+        wanted or context.runtime,
+        probes_dir=context.paths.probes,
+        runtime_root=context.paths.runtime_root,
+        flags=context.runtime_flags,
+    )
+
+
+def runtime_of(context: Context, state: dict[str, Any]) -> Runtime:
+    """Return the runtime a container was started with."""
+    return runtime_choice(context, state.get("runtime")).driver
+
+
+def conmon_path(context: Context) -> str:
+    """Return the monitor program.
+
+    Raises:
+        HostUnready: it is not installed.
+    """
+    from rootless_pod.errors import HostUnready
+    from rootless_pod.programs.find import find_program
+
+    path = find_program(context.conmon or "conmon")
+    if path is None:
+        raise HostUnready(
+            f"the monitor {context.conmon or 'conmon'} is not installed",
+            remedy="ask an administrator to run: apt-get install conmon",
+        )
+    return path
+
+
+def unmount(context: Context, container: Container) -> None:
+    """Take down the container's root file system, whoever mounted it; idempotent."""
+    record = container.state.get("rootfs")
+    if record:
+        unmount_rootfs(context.paths, container.id, record)
+    else:
+        unmount_path(f"{context.paths.container(container.id)}/merged")
+
+
+def unmount_path(path: str) -> None:
+    """Take every mount off ``path``; nothing mounted is fine."""
+    from rootless_pod.linux import mount
+
+    try:
+        while True:
+            mount.umount(path)
+    except OSError:
+        return

@@ -1,0 +1,74 @@
+"""``container.json``: what a container was created as; enough to start it again after a reboot. HOT."""
+
+from __future__ import annotations
+
+from rootless_pod.container.request import ContainerRequest, LogRequest
+from rootless_pod.container.stored import from_plain, to_plain
+from rootless_pod.errors import Corrupt
+from rootless_pod.frozen import Frozen
+from rootless_pod.network.mode import NetworkRequest
+from rootless_pod.slirp.driver import PortMapping
+from rootless_pod.spec.request import SpecRequest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+VERSION = 1
+
+
+class ContainerConfig(Frozen):
+    """A created container. ``command`` is what it runs (entrypoint and words), as ``ps`` shows it.
+
+    ``anonymous_volumes`` are the volumes made for it alone, removed with it. ``joined`` maps a namespace
+    (``network``, ``pid``, ``ipc``, ``uts``, ``user``) to the id of the container it is shared with.
+    """
+
+    id: str
+    name: str
+    created_ns: int
+    request: ContainerRequest
+    image_id: str = ""
+    image_name: str = ""
+    command: tuple[str, ...] = ()
+    driver: str = ""
+    stop_signal: int = 15
+    anonymous_volumes: tuple[str, ...] = ()
+    joined: dict[str, str] = {}  # noqa: RUF012 - never changed, replaced
+
+    @property
+    def rootfs(self) -> str:
+        """The directory given with ``--rootfs``, or ""."""
+        return self.request.rootfs
+
+
+def _classes() -> dict[str, type[Frozen]]:
+    from rootless_pod.volumes.resolve import MountRequest
+
+    found: tuple[type[Frozen], ...] = (
+        ContainerConfig,
+        ContainerRequest,
+        LogRequest,
+        NetworkRequest,
+        PortMapping,
+        SpecRequest,
+        MountRequest,
+    )
+    return {one.__name__: one for one in found}
+
+
+def record_of(config: ContainerConfig) -> dict[str, Any]:
+    """Return the JSON object for ``container.json``; ``image_id`` stands at the top for those who look for images in use."""
+    return {"version": VERSION, "image_id": config.image_id, "container": to_plain(config)}
+
+
+def config_from(record: dict[str, Any]) -> ContainerConfig:
+    """Undo ``record_of``.
+
+    Raises:
+        Corrupt: it is not such a record.
+    """
+    config = from_plain(record.get("container"), _classes())
+    if not isinstance(config, ContainerConfig):
+        raise Corrupt("container.json does not hold a container", remedy="remove it: rpod rm -f ID")
+    return config

@@ -1,0 +1,52 @@
+"""What ``run`` and ``create`` ask for, composed from each room's slice of it. HOT."""
+
+from __future__ import annotations
+
+from rootless_pod.frozen import Frozen
+from rootless_pod.network.mode import NetworkRequest
+from rootless_pod.spec.request import SpecRequest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless_pod.volumes.resolve import MountRequest
+
+
+class LogRequest(Frozen):
+    """Where the output is kept: driver as podman spells it, path ("" for the container's own), size in bytes."""
+
+    driver: str = "k8s-file"
+    path: str = ""
+    size_max: int | None = None
+    tag: str = ""
+
+
+class ContainerRequest(Frozen):
+    """One container to make. Either ``image`` or ``rootfs`` (a directory of the user's, written to in place) is set."""
+
+    image: str = ""
+    rootfs: str = ""
+    rootfs_overlay: bool = False
+    name: str = ""
+    replace_existing: bool = False
+    process: SpecRequest = SpecRequest()
+    network: NetworkRequest = NetworkRequest()
+    publish_all: bool = False
+    expose: tuple[str, ...] = ()
+    mounts: tuple[MountRequest, ...] = ()
+    volumes_from: tuple[str, ...] = ()
+    auto_remove: bool = False
+    remove_image: bool = False
+    stop_timeout_seconds: int = 10
+    timeout_seconds: int = 0
+    log: LogRequest = LogRequest()
+    pid_file: str = ""
+    conmon_pid_file: str = ""
+    cid_file: str = ""
+    create_command: tuple[str, ...] = ()
+    # how the image is got
+    pull: str = "missing"
+    platform: str = ""
+    tls_verify: bool | None = None
+    authfile: str = ""
+    credentials: str = ""
+    quiet: bool = False

@@ -1,0 +1,64 @@
+# Shared by quickstart, test and bench: sourced, not run.
+
+say() { printf '%s: %s\n' "$(basename "$0")" "$*"; }
+
+# The first Python from 3.11 on that this user can start.
+find_python() {
+    local candidate
+    for candidate in "${RPOD_PYTHON:-}" /usr/bin/python3 python3.13 python3.12 python3.11 python3 python3.14; do
+        [ -n "$candidate" ] || continue
+        candidate=$(command -v "$candidate" 2>/dev/null) || continue
+        if "$candidate" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    say "no Python 3.11 or newer was found; on Debian and Ubuntu: apt-get install python3" >&2
+    return 1
+}
+
+# Go on as user $1 in a clean environment; the rest is the command. The checkout is copied where that user can't read it.
+as_user() {
+    local user=$1 id home place
+    shift
+    id=$(id -u "$user")
+    home=$(getent passwd "$user" | cut -d: -f6)
+    place=$top
+    if ! setpriv --reuid "$user" --regid "$user" --init-groups test -r "$top/pyproject.toml" -a -x "$top/bin"; then
+        place=$(mktemp -d "/var/tmp/rpod-checkout.XXXXXX")
+        say "copying the checkout to $place, where $user can read it"
+        cp -a "$top/." "$place/"
+        chown -R "$user": "$place"
+    fi
+    (cd "$place" && setpriv --reuid "$user" --regid "$user" --init-groups --inh-caps=-all \
+        env -i HOME="$home" USER="$user" LOGNAME="$user" SHELL=/bin/bash LANG=C.UTF-8 TERM="${TERM:-dumb}" \
+        PATH=/usr/local/bin:/usr/bin:/bin XDG_RUNTIME_DIR="/run/user/$id" CI="${CI:-}" RPOD_CGROUP2="${RPOD_CGROUP2:-}" \
+        ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} ${PIP_CONFIG_FILE:+PIP_CONFIG_FILE="$PIP_CONFIG_FILE"} \
+        ${PIP_TRUSTED_HOST:+PIP_TRUSTED_HOST="$PIP_TRUSTED_HOST"} ${PIP_CERT:+PIP_CERT="$PIP_CERT"} \
+        ${SSL_CERT_FILE:+SSL_CERT_FILE="$SSL_CERT_FILE"} ${REQUESTS_CA_BUNDLE:+REQUESTS_CA_BUNDLE="$REQUESTS_CA_BUNDLE"} \
+        ${https_proxy:+https_proxy="$https_proxy"} ${http_proxy:+http_proxy="$http_proxy"} ${no_proxy:+no_proxy="$no_proxy"} \
+        "$@")
+}
+
+# Make or renew the environment $1 with this checkout and the extras $2 (such as "[dev]") installed; quiet unless it fails.
+install_checkout() {
+    local place=$1 extras=$2 python source log
+    python=$(find_python)
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        say "$python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2
+        return 1
+    fi
+    log=$(mktemp)
+    source=$(mktemp -d)
+    # Building writes into the source tree: build from a copy, so that a read-only checkout works too.
+    cp -a "$top/rootless_pod" "$top/bin" "$top/pyproject.toml" "$top/README.md" "$top/LICENSE" "$source/"
+    if ! { [ -x "$place/bin/python" ] || "$python" -m venv "$place"; } >"$log" 2>&1 \
+        || ! "$place/bin/python" -m pip install --disable-pip-version-check --quiet "$source$extras" >>"$log" 2>&1 \
+        || ! "$place/bin/python" -m pip install --disable-pip-version-check --quiet --no-deps --force-reinstall "$source" >>"$log" 2>&1; then
+        say "installing into $place failed:" >&2
+        tail -n 20 "$log" >&2
+        rm -rf "$source" "$log"
+        return 1
+    fi
+    rm -rf "$source" "$log"
+}
