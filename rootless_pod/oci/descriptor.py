@@ -21,7 +21,7 @@ class Descriptor(Frozen):
     digest: str
     size: int
     urls: tuple[str, ...] = ()
-    annotations: dict[str, str] = {}  # noqa: RUF012 - never changed, replaced
+    annotations: dict[str, str] = {}
     platform: Platform | None = None
     artifact_type: str | None = None
 

@@ -26,7 +26,7 @@ class ImageConfig(Frozen):
     cmd: tuple[str, ...] | None = None
     shell: tuple[str, ...] | None = None
     on_build: tuple[str, ...] = ()
-    labels: dict[str, str] = {}  # noqa: RUF012 - never changed, replaced
+    labels: dict[str, str] = {}
     volumes: tuple[str, ...] = ()
     exposed_ports: tuple[str, ...] = ()
     stop_signal: str | None = None

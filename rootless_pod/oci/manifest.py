@@ -24,7 +24,7 @@ class Manifest(Frozen):
     config: Descriptor
     layers: tuple[Descriptor, ...]
     media_type: str = mediatype.OCI_MANIFEST
-    annotations: dict[str, str] = {}  # noqa: RUF012 - never changed, replaced
+    annotations: dict[str, str] = {}
     artifact_type: str | None = None
     subject: Descriptor | None = None
 
@@ -34,7 +34,7 @@ class Index(Frozen):
 
     manifests: tuple[Descriptor, ...]
     media_type: str = mediatype.OCI_INDEX
-    annotations: dict[str, str] = {}  # noqa: RUF012 - never changed, replaced
+    annotations: dict[str, str] = {}
     artifact_type: str | None = None
     subject: Descriptor | None = None
 
