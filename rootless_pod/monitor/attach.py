@@ -56,7 +56,7 @@ class Attachment:
 
 
 def connect(bundle: str) -> Attachment:
-    """Connect to the attach socket of the container in ``bundle``. Do it before the container starts: nothing is replayed.
+    """Connect to the attach socket of the container in ``bundle``, before it starts: nothing is replayed.
 
     Raises:
         Conflict: no monitor listens there (the container is not running).

@@ -1,6 +1,7 @@
-"""The key sequence that leaves a container without ending it (``--detach-keys``). Hot.
+r"""The key sequence that leaves a container without ending it (``--detach-keys``). Hot.
 
-Source: podman-attach(1): a comma-separated list of single characters or ``ctrl-X`` with X a letter or one of ``@[\\]^_``.
+A comma-separated list of single characters or ``ctrl-X`` with X a letter or one of ``@[\]^_``.
+Source: podman-attach(1).
 """
 
 from __future__ import annotations

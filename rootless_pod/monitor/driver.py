@@ -24,7 +24,7 @@ class MonitorRequest(Frozen):
     receives ``exit`` and ``oom``.
     ``keep_fds`` are descriptors the monitor holds open until it ends (no container process ever has them), such as
     the write end of a pipe whose closing ends the network helper. ``preserve_fds`` become 3, 4, … in the container.
-    ``exit_command`` is an argv (absolute program) that the monitor runs once the exit file is written; it inherits ``env``.
+    ``exit_command`` is an argv (absolute program) that the monitor runs once the exit file is written.
     ``env`` is the environment of monitor, runtime and exit command; None is ours.
     """
 

@@ -24,7 +24,7 @@ class RuntimeState(Frozen):
     status: str
     pid: int
     bundle: str = ""
-    annotations: dict[str, str] = {}  # noqa: RUF012 - a frozen record never writes to it
+    annotations: dict[str, str] = {}
 
 
 class Choice(Frozen):
