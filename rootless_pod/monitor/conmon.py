@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 import select
-import time
 
 from rootless_pod import jsontext
-from rootless_pod.errors import HostUnready, ProgramFailed, TimedOut
-from rootless_pod.frozen import Frozen
+from rootless_pod.errors import Conflict, HostUnready, ProgramFailed, TimedOut
 from rootless_pod.linux import procfs
 from rootless_pod.monitor import attach
 from rootless_pod.monitor.argv import create_argv, exec_argv
@@ -40,7 +38,7 @@ _PIPES = ("_OCI_SYNCPIPE", "_OCI_STARTPIPE", "_OCI_ATTACHPIPE")
 def start(request: MonitorRequest, conmon_path: str) -> Monitored:
     """Create the container of ``request.bundle`` under a new conmon; its process waits for ``Runtime.start``.
 
-    After a failure there is no conmon, no container and no exit file; ``conmon.log`` and ``oci-log`` stay in the bundle.
+    After a failure there is no conmon, no container and no exit file; ``conmon.log`` and ``oci-log`` stay behind.
 
     Raises:
         NotFound: the command does not exist (exit code 127).
@@ -135,9 +133,8 @@ def start_exec(request: ExecRequest, conmon_path: str) -> ExecSession:
         conmon_pid = _read_pid(f"{request.directory}/conmon.pid")
         doing = f"run a process in container {request.container_id[:12]}"
         if request.attached:
-            if not _answer(pairs.ours["_OCI_ATTACHPIPE"], conmon_pid, doing):
-                raise _died(request.directory, doing)
-            attachment = attach.connect(request.directory)
+            _answer(pairs.ours["_OCI_ATTACHPIPE"], conmon_pid, doing)
+            attachment = _connect(request.directory, doing)
             if request.terminal and request.size is not None:
                 attach.resize(request.directory, *request.size)
             os.write(pairs.ours["_OCI_STARTPIPE"], b"x")
@@ -220,9 +217,27 @@ def _container_pid(pairs: _Pairs, directory: str, runtime_path: str, conmon_pid:
     words = last_message(_read_text(f"{directory}/oci-log")) or last_message(str(answer.get("message", "")))
     if not words and not answer:
         raise _died(directory, doing)
-    raise failure_of(
-        words or _last_lines(f"{directory}/conmon.log"), runtime=os.path.basename(runtime_path), doing=doing
-    )
+    words = words or _last_lines(f"{directory}/conmon.log")
+    raise failure_of(words, runtime=os.path.basename(runtime_path), doing=doing, command=_command(directory))
+
+
+def _command(directory: str) -> str | None:
+    """Return the command that was to run, for the error: some messages of crun do not name it."""
+    for name in ("process.json", "config.json"):
+        try:
+            document = jsontext.loads(_read_text(f"{directory}/{name}"))
+            return str(document.get("process", document)["args"][0])
+        except (ValueError, LookupError, TypeError, AttributeError):
+            continue
+    return None
+
+
+def _connect(directory: str, doing: str) -> Attachment:
+    """Connect to the socket that conmon said is ready."""
+    try:
+        return attach.connect(directory)
+    except Conflict as cause:
+        raise _died(directory, doing) from cause
 
 
 def _died(directory: str, doing: str) -> ProgramFailed:

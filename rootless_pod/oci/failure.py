@@ -71,10 +71,11 @@ def one_sentence(message: str) -> str:
     return text.rstrip(".")
 
 
-def failure_of(message: str, *, runtime: str, doing: str) -> RpodError:
+def failure_of(message: str, *, runtime: str, doing: str, command: str | None = None) -> RpodError:
     """Turn a runtime's message into the error to raise.
 
-    ``doing`` names the action and its object, e.g. ``create container 3f2a…``. Exit code 127 for a command that is
+    ``doing`` names the action and its object, e.g. ``create container 3f2a…``; ``command`` is the program that was to
+    run, for messages that do not name it. Exit code 127 for a command that is
     not there, 126 for all else that kept the command from running, 125 for a host that can't run this runtime.
     """
     text = one_sentence(message)
@@ -82,7 +83,7 @@ def failure_of(message: str, *, runtime: str, doing: str) -> RpodError:
     host = _host_failure(text, lower, runtime=runtime, doing=doing)
     if host is not None:
         return host
-    command = command_in(text)
+    command = command_in(text) or (command if lower.startswith(("open executable", "executable path")) else None)
     if any(phrase in lower for phrase in _NOT_FOUND):
         if command is None:
             return NotFound(f"cannot {doing}: {text}", exit_code=COMMAND_NOT_FOUND)
