@@ -1,0 +1,195 @@
+"""From the words of ``run`` and ``create`` to a ``ContainerRequest``. HOT."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rootless_pod.commands.run_options import fields_for
+from rootless_pod.container.request import ContainerRequest, LogRequest
+from rootless_pod.errors import NotFound, Usage
+from rootless_pod.network.mode import NetworkRequest, parse_publish
+from rootless_pod.spec.request import SpecRequest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless_pod.commands.declare import Call
+    from rootless_pod.volumes.resolve import MountRequest
+
+_SIZE_UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_FIRST_PRESERVED_FD = 3
+
+
+def container_request(call: Call) -> ContainerRequest:
+    """Read the options of ``run`` or ``create``.
+
+    Raises:
+        Usage: a value can't be meant; the message quotes it.
+        NotFound: a file that an option names is not there.
+    """
+    image = call.one("image")
+    rootfs, overlay = _split_rootfs(image) if call.flag("rootfs") else ("", False)
+    return ContainerRequest(
+        image="" if rootfs else image,
+        rootfs=rootfs,
+        rootfs_overlay=overlay,
+        name=call.text("name"),
+        replace_existing=call.flag("replace"),
+        process=_process(call),
+        network=_network(call),
+        publish_all=call.flag("publish_all"),
+        expose=call.texts("expose"),
+        mounts=_mounts(call),
+        volumes_from=call.texts("volumes_from"),
+        auto_remove=call.flag("rm"),
+        stop_timeout_seconds=call.number("stop_timeout") or 0,
+        timeout_seconds=call.number("timeout") or 0,
+        log=_log(call),
+        pid_file=call.text("pidfile"),
+        conmon_pid_file=call.text("conmon_pidfile"),
+        cid_file=call.text("cidfile"),
+        create_command=("rpod", *sys.argv[1:]),
+        pull=_pull_policy(call.text("pull")),
+        platform=_platform(call),
+        tls_verify=call.flag("tls_verify") if "tls_verify" in call.given else None,
+        authfile=call.text("authfile"),
+        credentials=call.text("creds"),
+        quiet=call.flag("quiet"),
+    )
+
+
+def _process(call: Call) -> SpecRequest:
+    values = fields_for(SpecRequest, call.values)
+    for key in [key for key, value in values.items() if value is None and key not in ("entrypoint", "oom_score_adj")]:
+        del values[key]
+    values["command"] = call.many("command")
+    values["env_file"] = tuple(line for path in call.texts("env_files") for line in _env_lines(path))
+    values["labels"] = (
+        *(line for path in call.texts("label_files") for line in _env_lines(path)),
+        *call.texts("labels"),
+    )
+    if call.flag("no_hosts"):
+        values["bind_hosts"] = False
+    if call.flag("no_hostname"):
+        values["bind_hostname"] = False
+    if "none" in call.texts("dns"):
+        values["bind_resolv_conf"] = False
+    request = SpecRequest(**values)
+    if request.init and not request.init_path:
+        from rootless_pod.errors import HostUnready
+        from rootless_pod.programs.find import find_program
+
+        found = find_program("catatonit")
+        if found is None:
+            raise HostUnready(
+                "--init needs the program catatonit, which is not installed",
+                remedy="ask an administrator to run: apt-get install catatonit; or give another one with --init-path",
+            )
+        request = request.replace(init_path=found)
+    return request
+
+
+def _env_lines(path: str) -> tuple[str, ...]:
+    from rootless_pod.spec.process import parse_env_lines
+
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return parse_env_lines(file.read())
+    except OSError as cause:
+        raise NotFound(f"cannot read {path}: {cause.strerror}", remedy="check the path of the file") from cause
+
+
+def _network(call: Call) -> NetworkRequest:
+    published = tuple(mapping for word in call.texts("publish") for mapping in parse_publish(word))
+    return NetworkRequest(
+        mode=call.text("network"),
+        publish=published,
+        dns=call.texts("dns"),
+        dns_search=call.texts("dns_search"),
+        dns_options=call.texts("dns_options"),
+        add_hosts=call.texts("add_hosts"),
+        hostname=call.text("hostname"),
+        no_hosts=call.flag("no_hosts"),
+        mac_address=call.text("mac_address"),
+        ip=call.text("ip"),
+    )
+
+
+def _mounts(call: Call) -> tuple[MountRequest, ...]:
+    from rootless_pod.volumes.resolve import parse_mount, parse_volume
+
+    return (
+        *(parse_volume(word) for word in call.texts("volumes")),
+        *(parse_mount(word) for word in call.texts("mounts")),
+    )
+
+
+def _split_rootfs(text: str) -> tuple[str, bool]:
+    """Take ``DIR`` or ``DIR:O`` (changes are thrown away) apart."""
+    path, colon, option = text.rpartition(":")
+    if colon and option == "O":
+        return _existing(path), True
+    return _existing(text), False
+
+
+def _existing(path: str) -> str:
+    found = os.path.abspath(path)
+    if not os.path.isdir(found):
+        raise NotFound(f"root file system {path} is not a directory", remedy="give a directory that holds one")
+    return found
+
+
+def _log(call: Call) -> LogRequest:
+    size_max: int | None = None
+    path = tag = ""
+    for word in call.texts("log_opt"):
+        key, separator, value = word.partition("=")
+        if not separator:
+            raise Usage(f"--log-opt {word!r} has no value", remedy="write --log-opt KEY=VALUE")
+        if key == "path":
+            path = os.path.abspath(value)
+        elif key == "max-size":
+            size_max = _size(value)
+        elif key == "tag":
+            tag = value
+        else:
+            raise Usage(f"--log-opt {key!r} is not known", remedy="use path=, max-size= or tag=")
+    return LogRequest(driver=call.text("log_driver"), path=path, size_max=size_max, tag=tag)
+
+
+def _size(text: str) -> int:
+    lowered = text.lower().removesuffix("b") or text
+    number, factor = (lowered[:-1], _SIZE_UNITS[lowered[-1]]) if lowered[-1:] in _SIZE_UNITS else (lowered, 1)
+    if not number.isdigit():
+        raise Usage(f"--log-opt max-size={text} is not a size", remedy="write a number with k, m or g, such as 10m")
+    return int(number) * factor
+
+
+def _pull_policy(text: str) -> str:
+    return {"true": "always", "false": "missing"}.get(text, text)
+
+
+def _platform(call: Call) -> str:
+    if call.text("platform"):
+        return call.text("platform")
+    if call.text("arch") or call.text("os") or call.text("variant"):
+        from rootless_pod.oci.platform import host_platform
+
+        parts = [call.text("os") or "linux", call.text("arch") or host_platform().architecture]
+        return "/".join([*parts, call.text("variant")] if call.text("variant") else parts)
+    return ""
+
+
+def preserved_fds(request: ContainerRequest) -> tuple[int, ...]:
+    """Return the descriptors ``--preserve-fds`` hands on.
+
+    Raises:
+        Usage: one of them is not open.
+    """
+    wanted = range(_FIRST_PRESERVED_FD, _FIRST_PRESERVED_FD + request.process.preserve_fds)
+    for fd in wanted:
+        try:
+            os.fstat(fd)
+        except OSError as cause:
+            raise Usage(f"--preserve-fds {len(wanted)}: descriptor {fd} is not open") from cause
+    return tuple(wanted)
