@@ -6,14 +6,20 @@ calls ``wait_ready``. ``detach`` undoes both and may run in another process, day
 
 from __future__ import annotations
 
+import os
+
+from rootless_pod import log
+from rootless_pod.errors import HostUnready, ProgramFailed, RpodError, TimedOut, Usage
 from rootless_pod.frozen import Frozen
-from rootless_pod.slirp.driver import PortMapping
+from rootless_pod.network.mode import parse_network
+from rootless_pod.slirp.driver import HelperRequest, PortMapping, kill_helper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from rootless_pod.network.mode import NetworkRequest
+    from rootless_pod.network.mode import NetworkMode, NetworkRequest
+    from rootless_pod.slirp.driver import Helper, NetworkDriver
 
 
 class NetworkStatus(Frozen):
@@ -49,27 +55,125 @@ class NetworkStatus(Frozen):
         return cls(**{**known, "ports": tuple(PortMapping(**mapping) for mapping in record.get("ports", ()))})
 
 
+class _Places(Frozen):
+    """Where one attachment keeps what it makes."""
+
+    container_id: str
+    run_dir: str
+    netns_dir: str
+    probes_dir: str
+
+
 class Attachment:
     """A network being connected; made by ``begin``.
 
-    ``keep_fd`` (-1 where there is none) is to be inherited by the process that lives as long as the container
-    (the monitor): the helper ends when its last copy is closed. ``close`` drops ours.
+    ``keep_fd`` (-1 where there is none; read it after ``wait_ready``) is to be inherited by the process that lives
+    as long as the container (the monitor): the helper ends when its last copy is closed. ``close`` drops ours.
     """
 
-    keep_fd: int
-    netns_path: str | None
+    def __init__(self, status: NetworkStatus) -> None:
+        """Note what is known without a helper."""
+        self.status = status
+        self._driver: NetworkDriver | None = None
+        self._helper: Helper | None = None
+        self._helper_request: HelperRequest | None = None
+        self._again: _Again | None = None
+
+    @property
+    def netns_path(self) -> str | None:
+        """The namespace's file; None is the host's network."""
+        return self.status.netns_path
+
+    @property
+    def keep_fd(self) -> int:
+        """The descriptor that holds the helper's life, or -1."""
+        return self._helper.keep_fd if self._helper else -1
+
+    def launch(self, driver: NetworkDriver, request: HelperRequest, *, again: _Again | None = None) -> None:
+        """Start the helper for the namespace of ``request``; ``again`` says how to choose anew if it fails."""
+        self._driver, self._helper_request, self._again = driver, request, again
+        addresses = driver.addresses(request)
+        self._helper = driver.start(request)
+        self.status = self.status.replace(
+            mode=driver.name,
+            helper=driver.name,
+            helper_pid=self._helper.pid,
+            helper_started=self._helper.started,
+            ip=addresses.ip,
+            gateway=addresses.gateway,
+            dns=addresses.dns,
+            host_address=addresses.host,
+            ports=request.publish,
+            api_socket=driver.api_socket(request),
+        )
 
     def wait_ready(self) -> NetworkStatus:
-        """Return when the network and every published port work; after a failure all is undone."""
-        raise NotImplementedError
+        """Return when the network and every published port work; after a failure all is undone.
+
+        Where the choice was ours and the program fails that worked before (the host's network changed), the choice
+        is made anew, once.
+
+        Raises:
+            ProgramFailed: the helper ended; the message has its last lines.
+            Conflict: a port was taken since ``begin``.
+            TimedOut: the helper did not get ready; it was killed.
+        """
+        if self._helper is None or self._driver is None or self._helper_request is None:
+            return self.status
+        try:
+            self._driver.wait_ready(self._helper_request, self._helper)
+        except (ProgramFailed, TimedOut) as cause:
+            again, self._again = self._again, None
+            self._drop_helper()
+            if again is None or not self._choose_anew(again, cause):
+                self.abort()
+                raise
+            return self.wait_ready()
+        except BaseException:
+            self.abort()
+            raise
+        return self.status
+
+    def _choose_anew(self, again: _Again, cause: RpodError) -> bool:
+        from rootless_pod.slirp.choose import choose_network, forget
+
+        assert self._driver is not None
+        assert self._helper_request is not None
+        forget(again.probes_dir)
+        try:
+            choice = choose_network(probes_dir=again.probes_dir)
+            if choice.driver is None or choice.driver.name == self._driver.name:
+                return False
+            choice.driver.check(self._helper_request)
+            log.debug(f"{cause.message}; now {choice.reason}")
+            self.status = self.status.replace(reason=choice.reason)
+            self.launch(choice.driver, self._helper_request)
+        except RpodError as second:
+            log.debug(second.message)
+            return False
+        return True
+
+    def _drop_helper(self) -> None:
+        if self._helper is not None:
+            self._helper.kill()
+            self._helper.close()
+            self._helper = None
 
     def close(self) -> None:
         """Close the descriptors of ours (the monitor has ``keep_fd``); idempotent."""
-        raise NotImplementedError
+        if self._helper is not None:
+            self._helper.close()
 
     def abort(self) -> None:
         """Undo everything; idempotent."""
-        raise NotImplementedError
+        self._drop_helper()
+        detach(self.status)
+
+
+class _Again(Frozen):
+    """What a second choice needs."""
+
+    probes_dir: str
 
 
 def begin(
@@ -81,8 +185,119 @@ def begin(
     probes_dir: str,
     join_netns: str | None = None,
 ) -> Attachment:
-    """Make the namespace and start the helper; nothing is waited for."""
-    raise NotImplementedError
+    """Make the namespace and start the helper; nothing is waited for.
+
+    ``run_dir`` (the bundle) takes the helper's log and socket and must exist. ``join_netns`` is the namespace file of
+    the other container for ``container:ID``; None there means that the other one uses the host's network.
+
+    Raises:
+        Usage, Refused, Conflict: the request can't be met; nothing was made.
+        HostUnready: a program, /dev/net/tun or the kernel's namespaces are missing; nothing is left.
+    """
+    places = _Places(container_id=container_id, run_dir=run_dir, netns_dir=netns_dir, probes_dir=probes_dir)
+    mode = parse_network(request.mode)
+    if mode.kind in ("container", "ns"):
+        return _join(mode, request, join_netns)
+    if mode.kind == "host":
+        return _host(request, "asked for")
+    if mode.kind == "none":
+        return _none(request, places)
+    from rootless_pod.slirp.choose import choose_network, driver_named
+
+    if mode.kind:
+        return _connect(driver_named(mode.kind, probes_dir), mode, request, places, reason="asked for")
+    choice = choose_network(probes_dir=probes_dir)
+    if choice.driver is None:
+        return _host_for_want_of_better(request, choice.reason, choice.refused, probes_dir)
+    return _connect(choice.driver, mode, request, places, reason=choice.reason, again=_Again(probes_dir=probes_dir))
+
+
+def _join(mode: NetworkMode, request: NetworkRequest, join_netns: str | None) -> Attachment:
+    from rootless_pod.network.netns import check_netns
+
+    wish = f"--network {request.mode}"
+    _refuse_for(request, wish, "belongs to another owner", "publish the port on the container that owns the network")
+    path = mode.target if mode.kind == "ns" else join_netns
+    if path is not None:
+        check_netns(path, wish)
+    return Attachment(NetworkStatus(mode=mode.kind, reason=f"joined {mode.target}", netns_path=path))
+
+
+def _refuse_for(request: NetworkRequest, wish: str, why: str, remedy: str) -> None:
+    """Refuse published ports and fixed addresses where the network is not ours to set up."""
+    if request.publish:
+        raise Usage(f"-p {request.publish[0]} with {wish}: the network {why}", remedy=remedy)
+    for option, value in (("--ip", request.ip), ("--mac-address", request.mac_address)):
+        if value:
+            raise Usage(f"{option} {value} with {wish}: the network {why}", remedy=f"leave out {option}")
+
+
+def _host(request: NetworkRequest, reason: str) -> Attachment:
+    """Use the host's network. As with podman, published ports are dropped with a warning: every port is open."""
+    if request.publish:
+        log.warn(f"-p {request.publish[0]} is dropped: a container in the host's network has all its ports on the host")
+    _refuse_for(request.replace(publish=()), "--network host", "is the host's", "leave it out")
+    from rootless_pod.linux import link
+
+    route = link.default_route()
+    address = route.address if route and route.address else "127.0.0.1"
+    gateway = route.gateway if route else None
+    return Attachment(NetworkStatus(mode="host", reason=reason, ip=address, gateway=gateway, host_address=address))
+
+
+def _host_for_want_of_better(
+    request: NetworkRequest, reason: str, refused: tuple[tuple[str, str, str], ...], probes_dir: str
+) -> Attachment:
+    remedy = next((remedy for _name, _why, remedy in refused if remedy), "as root: apt install passt")
+    if request.publish or request.ip or request.mac_address:
+        raise HostUnready(f"ports and addresses need a network of the container's own, but {reason}", remedy=remedy)
+    log.notice_once(f"{probes_dir}/network.told", f"using the host's network: {reason}; to mend it, {remedy}")
+    return _host(request, reason)
+
+
+def _none(request: NetworkRequest, places: _Places) -> Attachment:
+    from rootless_pod.network.netns import make_netns
+
+    _refuse_for(request, "--network none", "is only the loopback", "use --network pasta or slirp4netns")
+    path = make_netns(places.netns_dir, places.container_id)
+    return Attachment(NetworkStatus(mode="none", reason="asked for", netns_path=path, owned=True))
+
+
+def _connect(
+    driver: NetworkDriver,
+    mode: NetworkMode,
+    request: NetworkRequest,
+    places: _Places,
+    *,
+    reason: str,
+    again: _Again | None = None,
+) -> Attachment:
+    """Check everything that can be checked, then make the namespace and start the helper."""
+    from rootless_pod.network.netns import make_netns
+
+    publish = request.publish
+    wanted = HelperRequest(
+        netns_path=f"{places.netns_dir}/{places.container_id}",
+        run_dir=places.run_dir,
+        options=mode.options,
+        publish=publish,
+        mac=request.mac_address,
+        ip=request.ip,
+    )
+    driver.check(wanted)
+    if publish:
+        from rootless_pod.network.ports import resolve_ports
+
+        wanted = wanted.replace(publish=resolve_ports(publish))
+    path = make_netns(places.netns_dir, places.container_id)
+    mac = request.mac_address or None
+    attachment = Attachment(NetworkStatus(mode=driver.name, reason=reason, netns_path=path, owned=True, mac=mac))
+    try:
+        attachment.launch(driver, wanted, again=again)
+    except BaseException:
+        attachment.abort()
+        raise
+    return attachment
 
 
 def attach(
@@ -94,15 +309,40 @@ def attach(
     probes_dir: str,
     join_netns: str | None = None,
 ) -> tuple[NetworkStatus, Attachment]:
-    """Connect and wait: ``begin`` and ``wait_ready`` in one."""
-    raise NotImplementedError
+    """Connect and wait: ``begin`` and ``wait_ready`` in one. The caller closes the attachment."""
+    attachment = begin(
+        request,
+        container_id=container_id,
+        run_dir=run_dir,
+        netns_dir=netns_dir,
+        probes_dir=probes_dir,
+        join_netns=join_netns,
+    )
+    return attachment.wait_ready(), attachment
 
 
 def detach(status: NetworkStatus) -> None:
-    """End the helper, take the namespace away; idempotent, waits for nothing."""
-    raise NotImplementedError
+    """End the helper, take the namespace away; idempotent, waits for nothing.
+
+    A namespace that was joined stays as it is. The namespace itself goes when the helper has died, some 20 ms later.
+    """
+    if status.helper_pid:
+        kill_helper(status.helper_pid, status.helper_started)
+    if status.owned and status.netns_path:
+        from rootless_pod.network.netns import remove_netns
+
+        remove_netns(status.netns_path)
+    if status.api_socket:
+        try:
+            os.unlink(status.api_socket)
+        except OSError:
+            pass  # the bundle, and the socket with it, may be gone
 
 
 def helper_alive(status: NetworkStatus) -> bool:
     """Tell whether the network still has its helper (True where it needs none)."""
-    raise NotImplementedError
+    if status.helper_pid is None:
+        return True
+    from rootless_pod.linux import procfs
+
+    return procfs.is_alive(status.helper_pid, status.helper_started)

@@ -91,7 +91,8 @@ def parse_publish(text: str) -> tuple[PortMapping, ...]:
     container_ports = parse_port_range(container, f"-p {text}")
     if not host or host == "0":
         return tuple(
-            PortMapping(host_ip=host_ip, host_port=0, container_port=port, protocol=protocol) for port in container_ports
+            PortMapping(host_ip=host_ip, host_port=0, container_port=port, protocol=protocol)
+            for port in container_ports
         )
     host_ports = parse_port_range(host, f"-p {text}")
     if len(host_ports) != len(container_ports):
@@ -118,9 +119,7 @@ def parse_expose(text: str) -> tuple[tuple[int, str], ...]:
     return tuple((port, protocol) for port in parse_port_range(ports, f"exposed port {text}"))
 
 
-def publish_exposed(
-    publish: tuple[PortMapping, ...], exposed: tuple[str, ...]
-) -> tuple[PortMapping, ...]:
+def publish_exposed(publish: tuple[PortMapping, ...], exposed: tuple[str, ...]) -> tuple[PortMapping, ...]:
     """Return ``publish`` and, for ``-P``, each exposed port it lacks at a host port to be chosen."""
     present = {(mapping.container_port, mapping.protocol) for mapping in publish}
     added: list[PortMapping] = []

@@ -196,7 +196,7 @@ def failure(helper: Helper) -> ProgramFailed:
 def remedy_for(tail: str) -> str:
     """Return what mends the cause that the last lines of a helper name."""
     text = tail.lower()
-    if "/dev/net/tun" in text or "tun" in text and not os.path.exists("/dev/net/tun"):
+    if "tun" in text:
         if not os.path.exists("/dev/net/tun"):
             return "load the driver as root: modprobe tun"
         if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
