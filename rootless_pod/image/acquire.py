@@ -52,6 +52,7 @@ def acquire(  # noqa: PLR0913 - one keyword a pull option
         tls_verify=tls_verify,
         authfile=authfile,
         creds=creds,
+        newer=pull_policy == "newer",
         single_id=single_id,
     )
     try:
