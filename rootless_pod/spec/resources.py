@@ -26,23 +26,19 @@ def choose_resources(request: SpecRequest, cgroups: Delegation, *, has_cgroup: b
     """
     resources: dict[str, Any] = {}
     wanted: dict[str, str] = {}
-    for name, options, make in _SECTIONS:
+    for controller, options, make in _SECTIONS:
         given = [option for option in options if getattr(request, option)]
-        if given:
-            wanted[name] = "--" + given[0].replace("_", "-")
-            section = make(request)
-            if section:
-                resources["cpu" if name == "cpuset" else name] = {
-                    **resources.get("cpu" if name == "cpuset" else name, {}),
-                    **section,
-                }
+        section = make(request) if given else {}
+        if section:
+            wanted[controller] = "--" + given[0].replace("_", "-")
+            resources.setdefault(controller.removesuffix("set"), {}).update(section)
     for text in request.cgroup_conf:
         key, value = parse_pair(text, "--cgroup-conf")
         resources.setdefault("unified", {})[key] = value
         wanted.setdefault(key.partition(".")[0], "--cgroup-conf")
     for controller, option in wanted.items():
         _require(controller, option, cgroups, has_cgroup=has_cgroup)
-    if "pids" not in wanted and has_cgroup and "pids" in cgroups.controllers:
+    if not request.pids_limit and has_cgroup and "pids" in cgroups.controllers:
         resources["pids"] = {"limit": DEFAULT_PIDS}
     return resources
 
@@ -135,7 +131,7 @@ def _cpuset(request: SpecRequest) -> dict[str, str]:
 
 def _pids(request: SpecRequest) -> dict[str, int]:
     limit = parse_int(request.pids_limit, "--pids-limit", minimum=-1)
-    return {"limit": limit} if limit else {"limit": -1}
+    return {"limit": limit} if limit > 0 else {}
 
 
 _SECTIONS = (

@@ -1,0 +1,56 @@
+"""What the spec needs inside the mounted root file system: the working directory, rows of passwd and group. HOT."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from rootless_pod.errors import Refused
+from rootless_pod.linux.inroot import make_directories_in_root, open_in_root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless_pod.spec.generate import Spec
+
+
+def prepare_rootfs(rootfs: str, spec: Spec) -> None:
+    """Make missing directories and append rows; no symbolic link of the image leads out of ``rootfs``. Idempotent
+    as far as ``generate`` is: it asks only for what it did not find.
+
+    Raises:
+        Refused: the tree does not allow it (a file in the way, a full or read-only file system).
+    """
+    read_only = bool(spec.config["root"]["readonly"])
+    mounted = [mount["destination"] for mount in spec.config["mounts"] if mount["destination"] != "/"]
+    for path, owner in spec.directories:
+        if any(path == target or path.startswith(target + "/") for target in mounted):
+            continue  # the runtime makes the mount point, and what is below it belongs to the volume
+        try:
+            make_directories_in_root(rootfs, path, owner=owner)
+        except OSError as cause:
+            if read_only:
+                continue
+            raise Refused(
+                f"cannot make the working directory {path} in the container: {cause.strerror}",
+                remedy="use another --workdir",
+            ) from cause
+    for path, line in spec.appends:
+        try:
+            _append(rootfs, path, line)
+        except OSError as cause:
+            raise Refused(
+                f"cannot add a row to {path} of the container: {cause.strerror}", remedy="use --passwd=false"
+            ) from cause
+
+
+def _append(rootfs: str, path: str, line: str) -> None:
+    fd = open_in_root(rootfs, path, os.O_RDWR | os.O_APPEND | os.O_NONBLOCK)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(0, "not a regular file", path)
+        last = os.pread(fd, 1, status.st_size - 1) if status.st_size else b"\n"
+        row = line.encode(errors="surrogateescape") + b"\n"
+        os.write(fd, row if last == b"\n" else b"\n" + row)
+    finally:
+        os.close(fd)
