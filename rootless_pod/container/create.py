@@ -114,9 +114,9 @@ def _image_name(request: ContainerRequest, image: Image | None) -> str:
 
 def _shown_command(request: ContainerRequest, image: Image | None) -> tuple[str, ...]:
     """Return entrypoint and words as the container will run them, for ``ps`` and ``inspect``."""
-    from rootless_pod.spec.process import compose_command
+    from rootless_pod.spec.process import compose_args
 
-    return compose_command(request.process, image.config if image is not None else None)
+    return compose_args(request.process.replace(init=False), image.config if image is not None else None)
 
 
 def stop_signal(request: ContainerRequest, image: Image | None) -> int:

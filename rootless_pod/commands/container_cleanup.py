@@ -1,0 +1,41 @@
+"""``rpod container cleanup``: what the monitor calls when a container has ended; anybody may. HOT."""
+
+from __future__ import annotations
+
+from rootless_pod.commands.context import context_of
+from rootless_pod.commands.declare import Argument, Call, Command, flag
+from rootless_pod.commands.selection import ALL, LATEST, for_each, selected, shown
+
+COMMAND = Command(
+    name="cleanup",
+    summary="Clean up what a stopped container left behind",
+    help="Takes down mounts and network of containers that have ended. The monitor runs it; it does no harm by hand.",
+    options=(ALL, LATEST, flag("--rm", "Also remove the container"), flag("--rmi", "Also remove its image")),
+    arguments=(Argument(name="CONTAINERS", kind="many", help="Names or ids", completes="container"),),
+    examples=("rpod container cleanup --all",),
+)
+
+
+def main(call: Call) -> int:
+    """Settle each container named; one that is gone is fine."""
+    from rootless_pod.container.cleanup import cleanup
+    from rootless_pod.container.lookup import read
+    from rootless_pod.errors import RpodError
+
+    context = context_of(call)
+
+    def settle(container_id: str) -> str:
+        image_id = ""
+        if call.flag("rmi"):
+            image_id = read(context.paths, container_id).config.image_id
+        cleanup(context, container_id, remove=call.flag("rm"))
+        if image_id:
+            from rootless_pod.image.remove import remove_image
+
+            try:
+                remove_image(context.paths, image_id)
+            except RpodError:
+                return container_id
+        return shown(call, container_id)
+
+    return for_each(selected(call.replace(values={**call.values, "ignore": True})), settle)

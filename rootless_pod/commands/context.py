@@ -1,0 +1,25 @@
+"""What the command line's global options mean for the containers: the ``Context`` of a call. HOT."""
+
+from __future__ import annotations
+
+from rootless_pod.container.context import Context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless_pod.commands.declare import Call
+
+
+def context_of(call: Call) -> Context:
+    """Return the places, namespace and drivers of this call (its command needs the user's namespace)."""
+    assert call.namespace is not None
+    chosen = call.globals
+    return Context(
+        paths=call.paths,
+        namespace=call.namespace,
+        storage_driver=chosen.storage_driver,
+        storage_options=chosen.storage_opt,
+        runtime=chosen.runtime,
+        runtime_flags=chosen.runtime_flag,
+        conmon=chosen.conmon,
+        log_level=chosen.log_level,
+    )

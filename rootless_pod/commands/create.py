@@ -1,0 +1,32 @@
+"""``rpod create``: a container that does not run yet."""
+
+from __future__ import annotations
+
+from rootless_pod.commands.context import context_of
+from rootless_pod.commands.declare import Call, Command
+from rootless_pod.commands.run_options import CREATE_OPTIONS, IMAGE_AND_COMMAND
+from rootless_pod.commands.run_request import container_request
+
+COMMAND = Command(
+    name="create",
+    summary="Create but do not start a container",
+    help="Does what run does up to the start, and prints the container's id. Start it with rpod start.",
+    options=CREATE_OPTIONS,
+    arguments=IMAGE_AND_COMMAND,
+    examples=("rpod create --name job docker.io/library/alpine sleep 60", "rpod start -a job"),
+    interspersed=False,
+)
+
+
+def main(call: Call) -> int:
+    """Create the container and print its id."""
+    from rootless_pod.container.create import create
+    from rootless_pod.container.run import get_image
+
+    context, request = context_of(call), container_request(call)
+    if call.flag("dry_run"):
+        from rootless_pod.container.plan import print_plan
+
+        return print_plan(context, request)
+    print(create(context, request, get_image(context, request)).id)
+    return 0

@@ -1,0 +1,122 @@
+"""``--filter`` of commands that list or choose containers, with podman's keys and meaning."""
+
+from __future__ import annotations
+
+from rootless_pod.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rootless_pod.container.lookup import Container
+
+STATUSES = ("created", "initialized", "running", "paused", "stopping", "stopped", "exited", "removing", "unknown")
+
+
+def matching(found: list[Container], conditions: Iterable[str] | object) -> list[Container]:
+    """Return those of ``found`` that fit: the same key twice means either, different keys mean both.
+
+    Raises:
+        Usage: an unknown key or a value that can't be meant.
+    """
+    by_key: dict[str, list[str]] = {}
+    assert isinstance(conditions, (tuple, list))
+    for condition in conditions:
+        key, separator, value = condition.partition("=")
+        if not separator:
+            raise Usage(f"--filter {condition!r} is not KEY=VALUE", remedy=f"use one of {', '.join(sorted(_TESTS))}")
+        by_key.setdefault(key, []).append(value)
+    for key, values in by_key.items():
+        if key not in _TESTS:
+            raise Usage(f"--filter {key!r} is not known", remedy=f"use one of {', '.join(sorted(_TESTS))}")
+        test = _TESTS[key]
+        ordered = sorted(found, key=lambda one: one.config.created_ns)
+        found = [one for one in found if any(test(one, value, ordered) for value in values)]
+    return found
+
+
+def _label_matches(labels: dict[str, str], value: str) -> bool:
+    key, separator, wanted = value.partition("=")
+    return key in labels and (not separator or labels[key] == wanted)
+
+
+def labels_of(container: Container) -> dict[str, str]:
+    """Return the labels given with ``--label``; the last of the same key counts."""
+    pairs = (text.partition("=") for text in container.config.request.process.labels)
+    return {key: value for key, _separator, value in pairs}
+
+
+def _name(one: Container, value: str, _all: list[Container]) -> bool:
+    import re
+
+    try:
+        return re.search(value, one.config.name) is not None
+    except re.error as cause:
+        raise Usage(f"--filter name={value}: not a regular expression: {cause}") from cause
+
+
+def _status(one: Container, value: str, _all: list[Container]) -> bool:
+    if value not in STATUSES:
+        raise Usage(f"--filter status={value}: no such status", remedy=f"use one of {', '.join(STATUSES)}")
+    return one.status.name == ("exited" if value == "stopped" else value)
+
+
+def _exited(one: Container, value: str, _all: list[Container]) -> bool:
+    if not value.lstrip("-").isdigit():
+        raise Usage(f"--filter exited={value}: not an exit code")
+    return one.status.name == "exited" and one.status.exit_code == int(value)
+
+
+def _ancestor(one: Container, value: str, _all: list[Container]) -> bool:
+    name, image_id = one.config.image_name, one.config.image_id
+    if len(value) >= 3 and image_id.startswith(value.removeprefix("sha256:")):
+        return True
+    bare = name.rpartition(":")[0] if ":" in name.rpartition("/")[2] else name
+    return value in (name, bare) or name.endswith(f"/{value}") or bare.endswith(f"/{value}")
+
+
+def _position(value: str, ordered: list[Container], key: str) -> int:
+    for position, one in enumerate(ordered):
+        if one.config.name == value or one.id.startswith(value):
+            return position
+    raise Usage(f"--filter {key}={value}: no such container")
+
+
+def _before(one: Container, value: str, ordered: list[Container]) -> bool:
+    return ordered.index(one) < _position(value, ordered, "before")
+
+
+def _since(one: Container, value: str, ordered: list[Container]) -> bool:
+    return ordered.index(one) > _position(value, ordered, "since")
+
+
+def _volume(one: Container, value: str, _all: list[Container]) -> bool:
+    return any(value in (mount.source, mount.destination) for mount in one.config.request.mounts)
+
+
+def _network(one: Container, value: str, _all: list[Container]) -> bool:
+    mode = one.config.request.network.mode.partition(":")[0] or str(one.state.get("network", {}).get("mode", ""))
+    return mode == value
+
+
+def _until(one: Container, value: str, _all: list[Container]) -> bool:
+    from rootless_pod.commands.times import parse_time
+
+    return one.config.created_ns < parse_time(value) * 1_000_000_000
+
+
+_TESTS: dict[str, Callable[[Container, str, list[Container]], bool]] = {
+    "id": lambda one, value, _all: one.id.startswith(value),
+    "name": _name,
+    "label": lambda one, value, _all: _label_matches(labels_of(one), value),
+    "label!": lambda one, value, _all: not _label_matches(labels_of(one), value),
+    "status": _status,
+    "exited": _exited,
+    "ancestor": _ancestor,
+    "before": _before,
+    "since": _since,
+    "volume": _volume,
+    "network": _network,
+    "until": _until,
+    "command": lambda one, value, _all: bool(one.config.command) and one.config.command[0] == value,
+}

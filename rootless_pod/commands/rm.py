@@ -1,0 +1,70 @@
+"""``rpod rm``. HOT."""
+
+from __future__ import annotations
+
+from rootless_pod.commands.context import context_of
+from rootless_pod.commands.declare import Argument, Call, Command, flag, texts
+from rootless_pod.commands.selection import ALL, CIDFILE, IGNORE, LATEST, for_each, selected, shown
+from rootless_pod.commands.stop import TIME
+from rootless_pod.errors import NotFound
+
+COMMAND = Command(
+    name="rm",
+    summary="Remove containers",
+    help="Removes containers with all they wrote, except to volumes. Exit codes: 1 no such container, 2 it runs.",
+    options=(
+        ALL,
+        CIDFILE,
+        flag("--depend", "Also remove the containers that share a namespace with it"),
+        texts("--filter", "Only containers that fit KEY=VALUE", metavar="FILTER"),
+        flag("--force", "Stop running containers first, and say nothing of those that are not there", "-f"),
+        IGNORE,
+        LATEST,
+        TIME,
+        flag("--volumes", "Also remove the anonymous volumes made for it", "-v"),
+    ),
+    arguments=(Argument(name="CONTAINERS", kind="many", help="Names or ids", completes="container"),),
+    examples=("rpod rm job", "rpod rm -f -a", "rpod rm -f -t 0 web"),
+)
+NOT_THERE_EXIT_CODE = 1
+
+
+def main(call: Call) -> int:
+    """Remove each container named and print how it was named."""
+    from rootless_pod.container.lookup import list_all
+    from rootless_pod.container.remove import remove, sweep
+
+    context, force = context_of(call), call.flag("force")
+    if force:
+        call = call.replace(values={**call.values, "ignore": True})
+    try:
+        ids = selected(call)
+    except NotFound as error:
+        error.exit_code = NOT_THERE_EXIT_CODE
+        raise
+    words = {one: shown(call, one) for one in ids}
+    if call.flag("depend"):
+        for one in list_all(context.paths):
+            if set(one.config.joined.values()) & set(ids) and one.id not in ids:
+                ids.insert(0, one.id)
+
+    def take(container_id: str) -> str | None:
+        try:
+            remove(
+                context,
+                container_id,
+                force=force,
+                volumes=call.flag("volumes"),
+                timeout_seconds=call.number("time"),
+            )
+        except NotFound:
+            if not call.values["ignore"]:
+                raise
+            return None
+        return words.get(container_id, container_id)
+
+    code = for_each(ids, take)
+    if call.flag("all"):
+        sweep(context)
+    return code
+

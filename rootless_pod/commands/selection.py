@@ -1,0 +1,109 @@
+"""Which containers a command is about: names, ``--latest``, ``--all``, ``--cidfile``, ``--filter``; and acting on each. HOT."""
+
+from __future__ import annotations
+
+from rootless_pod.commands.declare import Option, flag, texts
+from rootless_pod.container import lookup
+from rootless_pod.errors import NotFound, RpodError, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless_pod.commands.declare import Call
+    from rootless_pod.container.lookup import Container
+
+LATEST = flag("--latest", "Act on the container created last", "-l")
+ALL = flag("--all", "Act on all containers", "-a")
+IGNORE = flag("--ignore", "Say nothing of containers that are not there", "-i")
+CIDFILE = texts("--cidfile", "Read the container's id from a file", metavar="FILE", completes="file")
+FILTER = texts("--filter", "Only containers that fit KEY=VALUE", "-f", metavar="FILTER")
+SELECTION: tuple[Option, ...] = (ALL, CIDFILE, FILTER, IGNORE, LATEST)
+
+
+def selected(call: Call, *, among: Callable[[Container], bool] | None = None) -> list[str]:
+    """Return the ids of the containers a call names, each once, in order.
+
+    ``among`` narrows what ``--all`` and ``--filter`` pick. With ``--ignore``, missing ones are left out.
+
+    Raises:
+        Usage: nothing is named, or two ways of naming contradict each other.
+        NotFound: one is not there.
+    """
+    paths, words = call.paths, _words(call)
+    everything = bool(call.values.get("all"))
+    latest = bool(call.values.get("latest"))
+    conditions = call.values.get("filter") or ()
+    if words and (everything or latest):
+        raise Usage("--all or --latest can't go with names", remedy="give names, or one of the two options")
+    if everything or conditions:
+        from rootless_pod.commands.filters import matching
+
+        found = matching(lookup.list_all(paths), conditions)
+        return [one.id for one in found if (among is None or among(one)) and _named(one, words)]
+    if latest:
+        return [lookup.latest(paths).id]
+    if not words:
+        raise Usage("no container named", remedy="give a name or an id, --latest or --all")
+    ids = []
+    for word in words:
+        try:
+            found_id = lookup.find_id(paths, word)
+        except NotFound:
+            if call.values.get("ignore"):
+                continue
+            raise
+        if found_id not in ids:
+            ids.append(found_id)
+    return ids
+
+
+def _words(call: Call) -> list[str]:
+    words = list(call.many("containers"))
+    files = call.values.get("cidfile") or ()
+    assert isinstance(files, tuple)
+    for path in files:
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                words.append(file.readline().strip())
+        except OSError as cause:
+            if call.values.get("ignore"):
+                continue
+            raise NotFound(f"cannot read the id file {path}: {cause.strerror}", remedy="check the path") from cause
+    return words
+
+
+def _named(container: Container, words: list[str]) -> bool:
+    if not words:
+        return True
+    return any(container.config.name == word or container.id.startswith(word) for word in words)
+
+
+def shown(call: Call, container_id: str) -> str:
+    """Return the word a container was named by, or its id. Its record may be damaged: it is not read."""
+    for word in call.many("containers"):
+        if not container_id.startswith(word):
+            from rootless_pod.state.names import owner
+
+            if owner(call.paths.names("containers"), word) != container_id:
+                continue
+        return word
+    return container_id
+
+
+def for_each(ids: list[str], action: Callable[[str], str | None]) -> int:
+    """Run ``action`` on each id, printing what it returns; go on after a failure; return the last failure's exit code."""
+    import os
+
+    code = 0
+    for one in ids:
+        try:
+            words = action(one)
+        except RpodError as error:
+            from rootless_pod.cli import report
+
+            code = report(error)
+        else:
+            if words is not None:
+                os.write(1, f"{words}\n".encode())
+    return code

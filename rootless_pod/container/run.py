@@ -1,0 +1,137 @@
+"""``run``: the whole walk from an image's name to an exit code. HOT.
+
+Read this file from top to bottom and you know the program; each step is one call into one room.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless_pod.container.cleanup import cleanup
+from rootless_pod.container.create import create
+from rootless_pod.container.remove import remove
+from rootless_pod.container.start import Started, start
+from rootless_pod.container.stop import send_signal
+from rootless_pod.errors import Conflict, NotFound, RpodError
+from rootless_pod.frozen import Frozen
+from rootless_pod.image.acquire import acquire
+from rootless_pod.monitor import attach
+from rootless_pod.monitor.exitfile import wait_exit
+from rootless_pod.monitor.signals import SignalWatch
+from rootless_pod.state.containers import ContainerLock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless_pod.container.context import Context
+    from rootless_pod.container.record import ContainerConfig
+    from rootless_pod.container.request import ContainerRequest
+    from rootless_pod.oci.image import Image
+
+LOST_MONITOR_EXIT_CODE = 125
+BROKEN_PIPE_EXIT_CODE = 141
+
+
+class Foreground(Frozen):
+    """How our own streams are joined to the container's: which of them, the keys that detach, signals handed on."""
+
+    stdin: bool = True
+    stdout: bool = True
+    stderr: bool = True
+    detach_keys: bytes = attach.DEFAULT_DETACH_KEYS
+    sig_proxy: bool = True
+
+
+def get_image(context: Context, request: ContainerRequest) -> Image | None:
+    """Return the image, pulled if the policy says so; None for ``--rootfs``."""
+    if request.rootfs:
+        return None
+    return acquire(
+        context.paths,
+        request.image,
+        pull_policy=request.pull,
+        platform=request.platform or None,
+        quiet=request.quiet,
+        tls_verify=request.tls_verify,
+        authfile=request.authfile or None,
+        creds=request.credentials or None,
+        single_id=context.namespace.single_id,
+    )
+
+
+def run(
+    context: Context,
+    request: ContainerRequest,
+    *,
+    foreground: Foreground | None,
+    preserve_fds: tuple[int, ...] = (),
+) -> int:
+    """Create and start a container. In the ``foreground``, stay with it and return its exit code; otherwise print its id.
+
+    Raises:
+        RpodError: a step failed; with ``--rm`` nothing of the container is left.
+    """
+    image = get_image(context, request)
+    config = create(context, request, image)
+    proxied = attach.stream_signals(proxy=foreground.sig_proxy) if foreground else ()
+    with SignalWatch(proxied) as watch:
+        try:
+            with ContainerLock(context.paths, config.id):
+                started = start(
+                    context, config, image=image, attached=foreground is not None, preserve_fds=preserve_fds
+                )
+        except BaseException:
+            if request.auto_remove:
+                _discard(context, config.id)
+            raise
+        if foreground is None:
+            os.write(1, f"{config.id}\n".encode())
+            return 0
+        return stay(context, config, started, foreground, watch)
+
+
+def _discard(context: Context, container_id: str) -> None:
+    try:
+        remove(context, container_id, force=True, volumes=True, timeout_seconds=0)
+    except RpodError:
+        return
+
+
+def stay(
+    context: Context, config: ContainerConfig, started: Started, foreground: Foreground, watch: SignalWatch | None
+) -> int:
+    """Join the streams until the container ends or the user detaches; put it away; return the exit code."""
+    assert started.attachment is not None
+    with started.attachment as attachment:
+        how = attach.stream(
+            attachment,
+            stdin=0 if foreground.stdin and config.request.process.stdin_open else None,
+            stdout=1 if foreground.stdout else None,
+            stderr=2 if foreground.stderr else None,
+            terminal=config.request.process.terminal,
+            detach_keys=foreground.detach_keys,
+            on_signal=_hand_on(context, config.id) if foreground.sig_proxy else None,
+            watch=watch,
+        )
+    if how == attach.DETACHED:
+        return 0
+    if how == attach.BROKEN_PIPE:
+        return BROKEN_PIPE_EXIT_CODE
+    ended = wait_exit(
+        context.paths.exits, config.id, conmon_pid=started.conmon_pid, conmon_started=started.conmon_started
+    )
+    cleanup(context, config.id, remove=config.request.auto_remove)
+    return ended.code if ended is not None and ended.known else LOST_MONITOR_EXIT_CODE
+
+
+def _hand_on(context: Context, container_id: str) -> Callable[[int], None]:
+    def hand_on(number: int) -> None:
+        from rootless_pod.container.lookup import read
+
+        try:
+            send_signal(read(context.paths, container_id), number)
+        except (Conflict, NotFound):
+            return
+
+    return hand_on

@@ -1,0 +1,177 @@
+"""Start a created container: root file system, network, spec, bundle, monitor, runtime, in that order. HOT.
+
+The state on disk says ``starting`` before the first thing is done that would have to be undone, so that any later
+command knows what to put away if this process is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless_pod.container import drivers, status
+from rootless_pod.container.cleanup import settle
+from rootless_pod.container.lookup import Container, read
+from rootless_pod.container.prepare import Prepared, prepare
+from rootless_pod.container.undo import Undo
+from rootless_pod.errors import Conflict
+from rootless_pod.frozen import Frozen
+from rootless_pod.linux import procfs
+from rootless_pod.monitor import attach, conmon
+from rootless_pod.monitor.driver import MonitorRequest
+from rootless_pod.state.containers import write_state
+from rootless_pod.state.record import write_bytes, write_record
+from rootless_pod.userns.enter import leave_mark
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless_pod.container.context import Context
+    from rootless_pod.container.record import ContainerConfig
+    from rootless_pod.monitor.attach import Attachment
+    from rootless_pod.monitor.driver import Monitored
+    from rootless_pod.oci.image import Image
+    from rootless_pod.runtime.driver import Runtime
+
+
+class Started(Frozen):
+    """A container that runs; ``attachment`` is connected since before its first instruction, if one was wanted."""
+
+    id: str
+    pid: int
+    bundle: str
+    conmon_pid: int
+    conmon_started: int | None
+    attachment: Attachment | None = None
+
+
+def start(
+    context: Context,
+    config: ContainerConfig,
+    *,
+    image: Image | None = None,
+    attached: bool = False,
+    preserve_fds: tuple[int, ...] = (),
+) -> Started:
+    """Start the container; the caller holds its lock. After a failure it is as it was before, with ``error`` set.
+
+    Raises:
+        Conflict: it runs already, or a container it shares namespaces with does not run.
+        HostUnready, ProgramFailed, NotFound, Refused: a step failed; exit codes 125, 126 and 127 as podman's.
+    """
+    container = settle(context, read(context.paths, config.id))
+    if container.status.is_running:
+        raise Conflict(
+            f"container {config.id[:12]} is {container.status.name} already",
+            remedy=f"attach to it: rpod attach {config.name}",
+        )
+    state = _claim(context, container)
+    with Undo() as undo:
+        undo.push(_note_failure, context, container)
+        prepared = prepare(context, config, image=image, state=state, undo=undo)
+        runtime = drivers.runtime_choice(context, state.get("runtime")).driver
+        monitored = _monitor(context, config, prepared, runtime, preserve_fds)
+        undo.push(runtime.delete, config.id, force=True)
+        attachment = attach.connect(prepared.bundle) if attached else None
+        if attachment is not None:
+            undo.push(attachment.close)
+        _record_monitor(prepared.bundle, monitored)
+        network = prepared.wait_network()
+        _set_size(config, prepared.bundle)
+        running = {
+            **state,
+            "status": status.RUNNING,
+            "runtime": runtime.name if context.runtime is None else context.runtime,
+            "pid": monitored.pid,
+            "pid_started": procfs.start_time(monitored.pid),
+            "conmon_pid": monitored.conmon_pid,
+            "conmon_started": monitored.conmon_started,
+            "network": network.to_json(),
+        }
+        write_state(context.paths, config.id, {**running, "status": status.INITIALIZED})
+        started_ns = time.time_ns()
+        runtime.start(config.id, log_path=f"{prepared.bundle}/oci-log")
+        write_state(context.paths, config.id, {**running, "started_ns": started_ns})
+        _write_pid_files(config, monitored)
+    return Started(
+        id=config.id,
+        pid=monitored.pid,
+        bundle=prepared.bundle,
+        conmon_pid=monitored.conmon_pid,
+        conmon_started=monitored.conmon_started,
+        attachment=attachment,
+    )
+
+
+def _claim(context: Context, container: Container) -> dict[str, Any]:
+    """Say in the record that a start has begun, keeping what outlives one run."""
+    kept = {key: container.state[key] for key in ("driver", "anonymous_volumes", "restarts") if key in container.state}
+    state = {**kept, "status": status.STARTING, "boot_id": context.paths.boot_id}
+    write_state(context.paths, container.id, state)
+    _forget_exit_file(context, container.id)
+    return state
+
+
+def _forget_exit_file(context: Context, container_id: str) -> None:
+    try:
+        os.unlink(f"{context.paths.exits}/{container_id}")
+    except FileNotFoundError:
+        pass
+
+
+def _note_failure(context: Context, container: Container) -> None:
+    """Put everything away and go back to the state before the start."""
+    settle(context, read(context.paths, container.id))
+
+
+def _monitor(
+    context: Context, config: ContainerConfig, prepared: Prepared, runtime: Runtime, preserve_fds: tuple[int, ...]
+) -> Monitored:
+    log = config.request.log
+    words = ["container", "cleanup", *(["--rm"] if config.request.auto_remove else []), config.id]
+    request = MonitorRequest(
+        container_id=config.id,
+        name=config.name,
+        bundle=prepared.bundle,
+        runtime_path=runtime.path,
+        runtime_argv=runtime.global_argv(),
+        exit_dir=context.paths.exits,
+        persist_dir=f"{prepared.bundle}/persist",
+        log_driver=log.driver,
+        log_path=log.path or f"{context.paths.container(config.id)}/ctr.log",
+        log_size_max=log.size_max,
+        log_tag=log.tag,
+        terminal=config.request.process.terminal,
+        stdin_open=config.request.process.stdin_open,
+        exit_command=context.command(*words),
+        keep_fds=prepared.keep_fds,
+        preserve_fds=preserve_fds,
+        timeout_seconds=config.request.timeout_seconds or None,
+        env=leave_mark(dict(os.environ)),
+    )
+    return conmon.start(request, drivers.conmon_path(context))
+
+
+def _record_monitor(bundle: str, monitored: Monitored) -> None:
+    """Record the monitor: whoever finds the pause process dead joins the namespaces through it."""
+    write_record(f"{bundle}/monitor.json", {"pid": monitored.conmon_pid, "started": monitored.conmon_started})
+
+
+def _set_size(config: ContainerConfig, bundle: str) -> None:
+    """Give the container's terminal our size before its first instruction."""
+    if not config.request.process.terminal:
+        return
+    from rootless_pod.monitor.terminal import window_size
+
+    for fd in (0, 1, 2):
+        size = window_size(fd)
+        if size is not None:
+            attach.resize(bundle, *size)
+            return
+
+
+def _write_pid_files(config: ContainerConfig, monitored: Monitored) -> None:
+    for path, pid in ((config.request.pid_file, monitored.pid), (config.request.conmon_pid_file, monitored.conmon_pid)):
+        if path:
+            write_bytes(os.path.abspath(path), str(pid).encode(), mode=0o644)
