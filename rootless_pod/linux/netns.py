@@ -32,7 +32,7 @@ def bind_new(path: str) -> None:
             namespaces.unshare(namespaces.CLONE_NEWNET)
             link.set_up("lo")
             mount.bind("/proc/thread-self/ns/net", path, recursive=False)
-        except BaseException as cause:  # noqa: BLE001 - raised again by the caller's thread
+        except BaseException as cause:  # raised again by the caller's thread
             failures.append(cause)
         finally:
             done.release()

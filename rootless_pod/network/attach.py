@@ -77,7 +77,7 @@ class Attachment:
         self._driver: NetworkDriver | None = None
         self._helper: Helper | None = None
         self._helper_request: HelperRequest | None = None
-        self._again: _Again | None = None
+        self._probes_dir: str | None = None
 
     @property
     def netns_path(self) -> str | None:
@@ -89,9 +89,9 @@ class Attachment:
         """The descriptor that holds the helper's life, or -1."""
         return self._helper.keep_fd if self._helper else -1
 
-    def launch(self, driver: NetworkDriver, request: HelperRequest, *, again: _Again | None = None) -> None:
-        """Start the helper for the namespace of ``request``; ``again`` says how to choose anew if it fails."""
-        self._driver, self._helper_request, self._again = driver, request, again
+    def launch(self, driver: NetworkDriver, request: HelperRequest, *, probes_dir: str | None = None) -> None:
+        """Start the helper for ``request``; where ``probes_dir`` is given, another is chosen if it fails."""
+        self._driver, self._helper_request, self._probes_dir = driver, request, probes_dir
         addresses = driver.addresses(request)
         self._helper = driver.start(request)
         self.status = self.status.replace(
@@ -123,9 +123,9 @@ class Attachment:
         try:
             self._driver.wait_ready(self._helper_request, self._helper)
         except (ProgramFailed, TimedOut) as cause:
-            again, self._again = self._again, None
+            probes_dir, self._probes_dir = self._probes_dir, None
             self._drop_helper()
-            if again is None or not self._choose_anew(again, cause):
+            if probes_dir is None or not self._choose_anew(self._driver.name, self._helper_request, probes_dir, cause):
                 self.abort()
                 raise
             return self.wait_ready()
@@ -134,20 +134,18 @@ class Attachment:
             raise
         return self.status
 
-    def _choose_anew(self, again: _Again, cause: RpodError) -> bool:
+    def _choose_anew(self, failed: str, request: HelperRequest, probes_dir: str, cause: RpodError) -> bool:
         from rootless_pod.slirp.choose import choose_network, forget
 
-        assert self._driver is not None
-        assert self._helper_request is not None
-        forget(again.probes_dir)
+        forget(probes_dir)
         try:
-            choice = choose_network(probes_dir=again.probes_dir)
-            if choice.driver is None or choice.driver.name == self._driver.name:
+            choice = choose_network(probes_dir=probes_dir)
+            if choice.driver is None or choice.driver.name == failed:
                 return False
-            choice.driver.check(self._helper_request)
+            choice.driver.check(request)
             log.debug(f"{cause.message}; now {choice.reason}")
             self.status = self.status.replace(reason=choice.reason)
-            self.launch(choice.driver, self._helper_request)
+            self.launch(choice.driver, request)
         except RpodError as second:
             log.debug(second.message)
             return False
@@ -168,12 +166,6 @@ class Attachment:
         """Undo everything; idempotent."""
         self._drop_helper()
         detach(self.status)
-
-
-class _Again(Frozen):
-    """What a second choice needs."""
-
-    probes_dir: str
 
 
 def begin(
@@ -209,7 +201,7 @@ def begin(
     choice = choose_network(probes_dir=probes_dir)
     if choice.driver is None:
         return _host_for_want_of_better(request, choice.reason, choice.refused, probes_dir)
-    return _connect(choice.driver, mode, request, places, reason=choice.reason, again=_Again(probes_dir=probes_dir))
+    return _connect(choice.driver, mode, request, places, reason=choice.reason, probes_dir=probes_dir)
 
 
 def _join(mode: NetworkMode, request: NetworkRequest, join_netns: str | None) -> Attachment:
@@ -270,7 +262,7 @@ def _connect(
     places: _Places,
     *,
     reason: str,
-    again: _Again | None = None,
+    probes_dir: str | None = None,
 ) -> Attachment:
     """Check everything that can be checked, then make the namespace and start the helper."""
     from rootless_pod.network.netns import make_netns
@@ -293,7 +285,7 @@ def _connect(
     mac = request.mac_address or None
     attachment = Attachment(NetworkStatus(mode=driver.name, reason=reason, netns_path=path, owned=True, mac=mac))
     try:
-        attachment.launch(driver, wanted, again=again)
+        attachment.launch(driver, wanted, probes_dir=probes_dir)
     except BaseException:
         attachment.abort()
         raise

@@ -90,17 +90,15 @@ def decide_hosts(
         if left:
             kept.append((address, left))
     entries = [*added, *kept]
-    ours: list[Entry] = [("127.0.0.1", ("localhost",)), ("::1", ("localhost",))]
-    if host_address:
-        ours.append((host_address, HOST_NAMES))
     present = {name for _address, names in entries for name in names}
-    for address, names in ours:
-        missing = tuple(name for name in names if name not in present)
-        if missing:
-            entries.append((address, missing))
-    names = tuple(dict.fromkeys(name for name in own_names if name and name not in chosen))
-    if own_address and names:
-        entries.append((own_address, names))
+    if "localhost" not in present:
+        entries += [("127.0.0.1", ("localhost",)), ("::1", ("localhost",))]
+    missing = tuple(name for name in HOST_NAMES if name not in present)
+    if host_address and missing:
+        entries.append((host_address, missing))
+    own = tuple(dict.fromkeys(name for name in own_names if name and name not in chosen))
+    if own_address and own:
+        entries.append((own_address, own))
     return tuple(entries)
 
 
@@ -139,7 +137,7 @@ def write_hosts(
             base = parse_hosts(procfs.read_text(base_path))
         except OSError:
             base = ()
-    own_names = (hostname, container_name)
+    own_names: tuple[str, ...] = (hostname, container_name)
     if status.netns_path is None:
         present = {name for _address, names in base for name in names}
         own_names = tuple(name for name in own_names if name not in present)

@@ -144,7 +144,8 @@ def _explain(trouble: OSError, mapping: PortMapping, publish: tuple[PortMapping,
         first = first_unprivileged_port()
         return Refused(
             f"{name} is privileged: users may bind ports from {first}",
-            remedy=f"publish a port from {first} up, or as root: sysctl -w net.ipv4.ip_unprivileged_port_start={mapping.host_port}",
+            remedy=f"publish a port from {first} up, or as root:"
+            f" sysctl -w net.ipv4.ip_unprivileged_port_start={mapping.host_port}",
         )
     if trouble.errno == errno.EADDRNOTAVAIL:
         return Usage(
