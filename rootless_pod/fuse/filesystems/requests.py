@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 def answering(method: Method[Server, Arguments, Answer]) -> Method[Server, Arguments, Answer]:
     """Make a request's method raise nothing but ``FUSEError``: anything else would end the server."""
 
-    @functools.wraps(method)
-    async def answered(self: Server, *arguments: Arguments.args, **named: Arguments.kwargs) -> Answer:
+    async def answered(self: Server, /, *arguments: Arguments.args, **named: Arguments.kwargs) -> Answer:
         try:
             return await method(self, *arguments, **named)
         except FUSEError:
@@ -36,4 +34,5 @@ def answering(method: Method[Server, Arguments, Answer]) -> Method[Server, Argum
             sys.stderr.flush()
             raise FUSEError(errno.EIO) from None
 
+    answered.__doc__ = method.__doc__
     return answered
