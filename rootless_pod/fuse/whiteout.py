@@ -24,8 +24,8 @@ _NO_XATTR = frozenset({errno.ENODATA, errno.ENOTSUP, errno.EPERM, errno.EACCES})
 _NO_DEVICE = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
-def make_whiteout(dir_fd: int, name: bytes) -> None:
-    """Hide ``name`` of the lower layers; nothing by that name may be in ``dir_fd``.
+def make_whiteout(dir_fd: int, name: bytes) -> str:
+    """Hide ``name`` of the lower layers and return the form used; nothing by that name may be in ``dir_fd``.
 
     Raises:
         OSError: neither form could be made.
@@ -36,6 +36,8 @@ def make_whiteout(dir_fd: int, name: bytes) -> None:
         if refusal.errno not in _NO_DEVICE:
             raise
         _make_marker(dir_fd, PREFIX + name)
+        return "plain"
+    return "native"
 
 
 def make_opaque(dir_fd: int) -> None:

@@ -53,16 +53,19 @@ class Image(Frozen):
     is_host: bool = False
 
 
-def chain_ids(diff_ids: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the chain id (hex) of each layer, bottom first.
+def chain_id(parent: str | None, diff_id: str) -> str:
+    """Return the chain id (hex) of a layer on top of ``parent`` (hex; None for the bottom layer).
 
     Source: image-spec config.md, "Layer ChainID": sha256(parent chain id + " " + diff id), with algorithm prefixes.
     """
+    return hex_of(diff_id if parent is None else of_bytes(f"sha256:{parent} {diff_id}".encode()))
+
+
+def chain_ids(diff_ids: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the chain id (hex) of each layer, bottom first."""
     chain: list[str] = []
-    previous = ""
     for diff_id in diff_ids:
-        previous = of_bytes(f"{previous} {diff_id}".encode()) if previous else diff_id
-        chain.append(hex_of(previous))
+        chain.append(chain_id(chain[-1] if chain else None, diff_id))
     return tuple(chain)
 
 

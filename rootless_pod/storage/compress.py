@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     class Readable(Protocol):
         """What a layer is read from: ``read(n)`` returns 1 to ``n`` bytes, or none at the end."""
 
-        def read(self, size: int, /) -> bytes: ...
+        def read(self, size: int, /) -> bytes:
+            """Return the next bytes."""
 
     class Compressor(Protocol):
         """What a layer is written through."""
 
-        def compress(self, data: bytes | memoryview, /) -> bytes: ...
-        def flush(self) -> bytes: ...
+        def compress(self, data: bytes | memoryview, /) -> bytes:
+            """Take data and return what is ready."""
+
+        def flush(self) -> bytes:
+            """Return the rest."""
 
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -162,23 +166,31 @@ class _Unpacked:
         return b""
 
 
+def _gunzip_factory() -> Callable[[int], Any]:
+    """Return the ``decompressobj`` of isal, which is twice as fast, or of zlib."""
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        import zlib
+
+        return zlib.decompressobj
+    factory: Callable[[int], Any] = isal_zlib.decompressobj
+    return factory
+
+
 class _Gunzip(_Unpacked):
     name = "gzip"
 
     def __init__(self, first: bytes, stream: Readable, limits: BombLimits) -> None:
         super().__init__(first, stream, limits)
-        try:
-            from isal import isal_zlib as zlib
-        except ImportError:
-            import zlib
-        self._new = lambda: zlib.decompressobj(wbits=31)
+        self._new = _gunzip_factory()
 
     def _piece(self) -> bytes:
         if self._engine is None:
             data = self._start_member(lambda start: start.startswith(_GZIP_MAGIC))
             if not data:
                 return b""
-            self._engine = self._new()
+            self._engine = self._new(31)
         else:
             data = self._input()
             if not data:

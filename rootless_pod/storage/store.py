@@ -176,7 +176,7 @@ class Staging:
             _drop_default_acl(path)
             self._lock_fd = lock_file(f"{path}/lock")
             os.mkdir(self.diff, 0o755)
-            os.chmod(self.diff, 0o755)
+            os.chmod(self.diff, 0o755)  # noqa: S103 - the root of a file system, inside a 0700 directory
         except OSError as cause:
             self._leave()
             raise HostUnready(
