@@ -1,0 +1,231 @@
+"""Take names and images away, and what nobody refers to any more."""
+
+from __future__ import annotations
+
+import os
+
+from rootless_pod import jsontext
+from rootless_pod.errors import Conflict, NotFound, RpodError, Usage
+from rootless_pod.frozen import Frozen
+from rootless_pod.image.install import store_use_lock
+from rootless_pod.image.layout import IndexEntry, Layout, open_layout
+from rootless_pod.image.lookup import broken_entries, drop_record, list_images, lookup_named
+from rootless_pod.oci.reference import parse_reference
+from rootless_pod.state.record import read_record
+from rootless_pod.storage.prune import prune_layers
+from rootless_pod.storage.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless_pod.oci.image import Image
+    from rootless_pod.paths import Paths
+
+IN_USE_EXIT_CODE = 2
+NO_SUCH_EXIT_CODE = 1
+
+
+class Removal(Frozen):
+    """What was done: names taken away, ids of images deleted."""
+
+    untagged: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+
+
+def containers_of(paths: Paths, image_id: str) -> tuple[str, ...]:
+    """Return the ids of containers made from the image, whatever their state."""
+    try:
+        names = sorted(os.listdir(paths.containers))
+    except FileNotFoundError:
+        return ()
+    found = []
+    for name in names:
+        try:
+            record = read_record(f"{paths.containers}/{name}/container.json")
+        except (RpodError, OSError):
+            continue
+        if record.get("image_id") == image_id:
+            found.append(name)
+    return tuple(found)
+
+
+def tag_image(paths: Paths, text: str, new_names: tuple[str, ...]) -> None:
+    """Give an image further names; a name that another image has moves over.
+
+    Raises:
+        NotFound: no such image.
+        Usage: a bad name, or one with a digest, or the image ``host``.
+    """
+    from rootless_pod.image.install import put_names
+
+    image, _name = lookup_named(paths, text)
+    if image.is_host:
+        raise Usage("image host is this machine itself: it has no other names")
+    full = []
+    for new in new_names:
+        if "@" in new:
+            raise Usage(f"cannot tag with a digest: {new}", remedy="give NAME or NAME:TAG")
+        full.append(str(parse_reference(new, default_registry="localhost")))
+
+    def change(entries: list[IndexEntry]) -> list[IndexEntry]:
+        own = next((entry for entry in entries if entry.digest == image.manifest_digest), None)
+        if own is None:
+            raise NotFound(f"image {text} was removed meanwhile", exit_code=125)
+        return put_names(entries, own.replace(name=None), tuple(full))
+
+    open_layout(paths).update(change)
+
+
+def untag_image(paths: Paths, text: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Take ``names`` (without any: all) from an image; it stays, without a name if need be. Return what went.
+
+    Raises:
+        NotFound: no such image, or it does not have such a name.
+    """
+    image, _found = lookup_named(paths, text)
+    if image.is_host:
+        raise Usage("image host is this machine itself: its name stays")
+    going = list(image.names) if not names else []
+    for name in names:
+        other, full = lookup_named(paths, name)
+        if full is None or other.id != image.id:
+            raise NotFound(f"{name} is not a name of image {image.id[:12]}", exit_code=125)
+        going.append(full)
+    _take_names(open_layout(paths), tuple(going))
+    return tuple(going)
+
+
+def _take_names(layout: Layout, names: tuple[str, ...]) -> None:
+    def change(entries: list[IndexEntry]) -> list[IndexEntry]:
+        kept = [entry for entry in entries if entry.name is None or entry.name not in names]
+        listed = {entry.digest for entry in kept}
+        for entry in entries:
+            if entry.digest not in listed:
+                listed.add(entry.digest)
+                kept.append(entry.replace(name=None))
+        return kept
+
+    layout.update(change)
+
+
+def remove_image(paths: Paths, text: str, *, force: bool = False) -> Removal:
+    """Remove the name ``text``, and the image with its last one; by id, the image with its only name.
+
+    ``force`` removes an image with several names by id; containers must be gone already.
+
+    Raises:
+        NotFound: no such image (exit code 1).
+        Conflict: containers use it (exit code 2), or it has several names and was given by id.
+        Usage: the image ``host``.
+    """
+    try:
+        image, name = lookup_named(paths, text)
+    except NotFound as missing:
+        missing.exit_code = NO_SUCH_EXIT_CODE
+        raise
+    if image.is_host:
+        raise Usage("image host is this machine itself: it can't be removed")
+    layout = open_layout(paths)
+    if name is not None and len(image.names) > 1:
+        _take_names(layout, (name,))
+        return Removal(untagged=(name,))
+    if name is None and len(image.names) > 1 and not force:
+        raise Conflict(
+            f"image {image.id[:12]} has several names: {', '.join(image.names)}",
+            remedy=f"remove them one by one, or all with: rpod rmi -f {image.id[:12]}",
+        )
+    users = containers_of(paths, image.id)
+    if users:
+        raise Conflict(
+            f"image {name or image.id[:12]} is in use by container {', '.join(one[:12] for one in users)}",
+            remedy="remove the containers first, or all together with: rpod rmi -f",
+            exit_code=IN_USE_EXIT_CODE,
+        )
+    _drop(paths, layout, image)
+    return Removal(untagged=image.names, deleted=(image.id,))
+
+
+def _drop(paths: Paths, layout: Layout, image: Image) -> None:
+    digests: set[str] = set()
+
+    def change(entries: list[IndexEntry]) -> list[IndexEntry]:
+        digests.clear()
+        digests.update(entry.digest for entry in entries if entry.image_id == image.id)
+        digests.add(image.manifest_digest)
+        return [entry for entry in entries if entry.digest not in digests]
+
+    layout.update(change)
+    for digest in digests:
+        drop_record(paths, digest)
+
+
+def remove_broken(paths: Paths) -> tuple[str, ...]:
+    """Drop entries whose manifest or config can't be read any more; return their names or digests."""
+    broken = broken_entries(paths)
+    gone = {entry.digest for entry in broken}
+    if gone:
+        open_layout(paths).update(lambda entries: [entry for entry in entries if entry.digest not in gone])
+    return tuple(entry.name or entry.digest for entry in broken)
+
+
+def collect_garbage(paths: Paths) -> int:
+    """Delete layers and blobs that no image refers to; return the bytes freed.
+
+    While another rpod adds an image nothing is deleted: the next call takes it.
+    """
+    layout, store = open_layout(paths), Store(paths)
+    with_lock = store_use_lock(paths, shared=False)
+    if not with_lock.acquire(wait=False):
+        return 0
+    try:
+        layout.sweep()
+        store.sweep()
+        pruned = prune_layers(store, lambda: _referenced_layers(paths), grace_seconds=0.0)
+        return sum(one.size_bytes for one in pruned) + _sweep_blobs(layout)
+    finally:
+        with_lock.release()
+
+
+def _referenced_layers(paths: Paths) -> set[str]:
+    return {chain for image in list_images(paths) for chain in image.layers}
+
+
+def _sweep_blobs(layout: Layout) -> int:
+    """Delete blobs that are reachable from no entry of the index."""
+    reachable: set[str] = set()
+    for entry in layout.entries():
+        _mark(layout, entry.digest, reachable)
+    freed = 0
+    for algorithm in ("sha256", "sha512"):
+        directory = f"{layout.root}/blobs/{algorithm}"
+        try:
+            names = os.listdir(directory)
+        except OSError:
+            continue
+        for name in names:
+            if f"{algorithm}:{name}" not in reachable:
+                try:
+                    freed += os.stat(f"{directory}/{name}").st_size
+                    os.unlink(f"{directory}/{name}")
+                except OSError:
+                    continue
+    return freed
+
+
+def _mark(layout: Layout, digest: str, reachable: set[str]) -> None:
+    """Add a manifest or index and all it names; what can't be read names nothing."""
+    if digest in reachable:
+        return
+    reachable.add(digest)
+    try:
+        document = jsontext.loads(layout.read_blob(digest))
+    except (RpodError, ValueError, OSError):
+        return
+    if not isinstance(document, dict):
+        return
+    for child in document.get("manifests") or ():
+        _mark(layout, str(child.get("digest")), reachable)
+    for descriptor in (document.get("config"), *(document.get("layers") or ())):
+        if isinstance(descriptor, dict):
+            reachable.add(str(descriptor.get("digest")))
+
+
