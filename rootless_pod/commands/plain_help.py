@@ -55,16 +55,11 @@ def command_help(command: Command, words: str) -> str:
 
 def group_help(group: str) -> str:
     """Return the help of a group of commands, "" for rpod itself."""
-    rows = [
-        (word, index.COMMANDS[words][1])
-        for word, words in index.within(group).items()
-        if group or word == words
-    ]
+    rows = [(word, index.COMMANDS[words][1]) for word, words in index.within(group).items() if group or word == words]
     if not group:
         rows = sorted([*rows, *index.GROUPS.items()])
     summary = index.GROUPS[group] if group else RPOD.summary
     path = f"rpod {group}" if group else "rpod [options]"
-    return (
-        f"{summary}\n\nUsage:\n  {path} COMMAND\n\nCommands:\n{_columns(rows)}"
-        + ("" if group else _options(GLOBAL_OPTIONS))
+    return f"{summary}\n\nUsage:\n  {path} COMMAND\n\nCommands:\n{_columns(rows)}" + (
+        "" if group else _options(GLOBAL_OPTIONS)
     )

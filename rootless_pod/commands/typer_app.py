@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 PROGRAM = "rpod"
 PANELS = (
-    ("Containers", ("attach", "create", "cp", "exec", "inspect", "kill", "logs", "ps", "rm", "run", "start", "stop", "wait")),
+    (
+        "Containers",
+        ("attach", "create", "cp", "exec", "inspect", "kill", "logs", "ps", "rm", "run", "start", "stop", "wait"),
+    ),
     ("Images", ("history", "images", "load", "pull", "rmi", "save", "tag", "untag")),
     ("Groups", tuple(index.GROUPS)),
 )
