@@ -64,9 +64,9 @@ def choose_storage(wanted: str | None, *, probes_dir: str, scratch_dir: str, id_
         Usage: no driver has that name.
         HostUnready: the named driver, or every one, fails here; the message says why.
     """
+    if wanted and wanted not in ORDER:
+        driver_named(wanted)
     names = (wanted,) if wanted else ORDER
-    for name in names:
-        driver_named(name)
     os.makedirs(scratch_dir, mode=0o700, exist_ok=True)
     cache = f"{probes_dir}/storage-{wanted or 'any'}{'-shift' if id_shift else ''}.json"
     facts = _facts(scratch_dir)

@@ -12,6 +12,7 @@ import stat
 from rootless_pod.errors import HostUnready, Refused
 from rootless_pod.fuse.driver import MountedRootfs
 from rootless_pod.fuse.remove import remove_tree
+from rootless_pod.fuse.whiteout import OPAQUE_NAME, hidden_name, is_opaque, is_whiteout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 FICLONE = 0x40049409
 """Source: linux/fs.h, _IOW(0x94, 9, int)."""
 _CHUNK = 1 << 30
-_OPAQUE = ("user.overlay.opaque", "trusted.overlay.opaque", "user.fuseoverlayfs.opaque")
-_OPAQUE_FILE = ".wh..wh..opq"
 _MARKS = ("user.overlay.", "trusted.overlay.", "user.fuseoverlayfs.")
 
 
@@ -120,19 +119,20 @@ class LayerCopy:
     def _directory(self, source: bytes, target: bytes) -> None:
         """Copy what is in ``source``; attributes last, so that times and modes stay."""
         found = os.lstat(source)
-        if _is_opaque(source):
-            for name in os.listdir(target):
-                remove_tree(os.fsdecode(os.path.join(target, name)))
-        with os.scandir(source) as listing:
-            names = sorted(entry.name for entry in listing)
+        names = sorted(os.listdir(source))
+        hidden = [gone for gone in map(hidden_name, names) if gone is not None]
+        if is_opaque(source) or OPAQUE_NAME in names:
+            hidden = os.listdir(target)
+        for name in hidden:
+            remove_tree(os.fsdecode(os.path.join(target, name)))
         for name in names:
-            if name != os.fsencode(_OPAQUE_FILE):
+            if name != OPAQUE_NAME and hidden_name(name) is None:
                 self._entry(os.path.join(source, name), os.path.join(target, name))
         self._attributes(source, target, found)
 
     def _entry(self, source: bytes, target: bytes) -> None:
         found = os.lstat(source)
-        if stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
+        if is_whiteout(found):
             remove_tree(os.fsdecode(target))
             return
         if stat.S_ISDIR(found.st_mode):
@@ -248,15 +248,3 @@ def copy_xattrs(source: bytes, target: bytes) -> None:
         except OSError as error:
             if error.errno not in {errno.EOPNOTSUPP, errno.EPERM, errno.EACCES, errno.ENODATA}:
                 raise
-
-
-def _is_opaque(directory: bytes) -> bool:
-    if os.path.lexists(os.path.join(directory, os.fsencode(_OPAQUE_FILE))):
-        return True
-    for name in _OPAQUE:
-        try:
-            if os.getxattr(directory, name, follow_symlinks=False) == b"y":
-                return True
-        except OSError:
-            continue
-    return False

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from rootless_pod.errors import HostUnready, ProgramFailed
+from rootless_pod.errors import HostUnready, Refused
 from rootless_pod.fuse import helper_process
 from rootless_pod.fuse.driver import MountedRootfs
 from rootless_pod.programs.find import find_program
@@ -15,9 +13,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "fuse-overlayfs"
 _SPECIAL = frozenset(":,\\")
-"""Characters its option text gives a meaning of its own (before 1.15 without an escape)."""
-_FIRST_FD = 200
-"""Where directories with such names are handed over, out of the way of what the program opens."""
+"""Characters its option text gives a meaning of its own; it resolves names before it splits them, so nothing hides these."""
 
 
 class FuseOverlayfs:
@@ -31,6 +27,7 @@ class FuseOverlayfs:
 
         Raises:
             HostUnready: the program or /dev/fuse is missing.
+            Refused: a directory has a name that the program can't be told.
             ProgramFailed: it could not mount; the message has its last lines.
         """
         program = find_program(PROGRAM)
@@ -38,15 +35,14 @@ class FuseOverlayfs:
             raise HostUnready(
                 "the program fuse-overlayfs is not installed", remedy="apt-get install fuse-overlayfs"
             )
-        held: dict[int, int] = {}
-        try:
-            named = _named(request, held)
-            pid, started = helper_process.start(
-                argv(named, program), request.merged, f"{request.container_dir}/fuse-overlayfs.log", fds=held
-            )
-        finally:
-            for fd in held.values():
-                os.close(fd)
+        for directory in (*request.lower_dirs, request.upper, request.work):
+            if _SPECIAL.intersection(directory):
+                raise Refused(
+                    f"fuse-overlayfs cannot take a directory with : , or \\ in its name: {directory}",
+                    remedy="keep containers elsewhere with --root DIR, or use --storage-driver overlay or pyfuse3",
+                )
+        log_path = f"{request.container_dir}/fuse-overlayfs.log"
+        pid, started = helper_process.start(argv(request, program), request.merged, log_path)
         return MountedRootfs(path=request.merged, helper_pid=pid, helper_started=started)
 
     def unmount(self, request: RootfsRequest, mounted: MountedRootfs) -> None:
@@ -61,10 +57,7 @@ class FuseOverlayfs:
         """
         from rootless_pod.fuse.trial import try_driver
 
-        try:
-            try_driver(self, scratch_dir, id_shift=id_shift)
-        except ProgramFailed as error:
-            raise HostUnready(error.message, remedy="use another driver: --storage-driver pyfuse3") from error
+        try_driver(self, scratch_dir, id_shift=id_shift)
 
 
 def argv(request: RootfsRequest, program: str = PROGRAM) -> tuple[str, ...]:
@@ -89,20 +82,3 @@ def argv(request: RootfsRequest, program: str = PROGRAM) -> tuple[str, ...]:
 def _mapping(ranges: tuple[ShiftRange, ...]) -> str:
     """Write ranges as ``stored:shown:length`` joined by colons."""
     return ":".join(f"{part.container_id}:{part.parent_id}:{part.size}" for part in ranges)
-
-
-def _named(request: RootfsRequest, held: dict[int, int]) -> RootfsRequest:
-    """Return ``request`` with names the option text can't hold replaced by descriptors, opened into ``held``."""
-
-    def name_of(directory: str) -> str:
-        if not _SPECIAL.intersection(directory):
-            return directory
-        number = _FIRST_FD + len(held)
-        held[number] = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        return f"/proc/self/fd/{number}"
-
-    return request.replace(
-        lower_dirs=tuple(name_of(directory) for directory in dict.fromkeys(request.lower_dirs)),
-        upper=name_of(request.upper),
-        work=name_of(request.work),
-    )

@@ -16,8 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.fuse.driver import RootfsRequest
 
-_SPECIAL = frozenset(':,\\"')
-"""Characters that mount(2)'s option text gives a meaning of its own."""
 _REMEDY = "use another driver: --storage-driver fuse-overlayfs (apt-get install fuse-overlayfs)"
 
 
@@ -116,7 +114,7 @@ def _mount_overlay(request: RootfsRequest, lower_dirs: tuple[str, ...], upper: s
     from rootless_pod.linux import overlay
 
     names = [*lower_dirs, upper or "", work or ""]
-    plain = not any(_SPECIAL.intersection(name) for name in names)
+    plain = not any(overlay.SPECIAL.intersection(name) for name in names)
     if plain and len(os.fsencode(data)) <= overlay.PAGE_LIMIT:
         mount.mount("overlay", request.merged, "overlay", 0, data)
         return

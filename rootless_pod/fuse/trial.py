@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import stat
 
 from rootless_pod.errors import HostUnready, RpodError
 from rootless_pod.fuse.driver import IdShift, RootfsRequest, ShiftRange
+from rootless_pod.fuse.whiteout import make_whiteout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def try_driver(driver: StorageDriver, scratch_dir: str, *, id_shift: bool) -> No
     try:
         mounted = driver.mount(request)
     except RpodError as error:
-        raise HostUnready(error.message, remedy=error.remedy) from error
+        raise HostUnready(error.message, remedy=error.remedy or "name another driver with --storage-driver") from error
     except OSError as error:
         raise HostUnready(f"{driver.name}: cannot mount: {error}") from error
     try:
@@ -47,10 +47,11 @@ def _lay_out(scratch_dir: str, id_shift: IdShift | None) -> RootfsRequest:
         os.mkdir(f"{scratch_dir}/{name}", 0o755)
     for name in ("bottom/kept", "bottom/gone", "bottom/dir/inner"):
         _write(f"{scratch_dir}/{name}", b"lower")
+    top = os.open(f"{scratch_dir}/top", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.mknod(f"{scratch_dir}/top/gone", stat.S_IFCHR, os.makedev(0, 0))
-    except PermissionError:
-        os.unlink(f"{scratch_dir}/bottom/gone")  # Linux before 5.8 lets no user make one; then there is none to read
+        make_whiteout(top, b"gone")
+    finally:
+        os.close(top)
     return RootfsRequest(
         container_dir=scratch_dir,
         merged=f"{scratch_dir}/merged",

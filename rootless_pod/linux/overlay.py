@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FSCONFIG_SET_FD = 5
 PAGE_LIMIT = 4095
 """Bytes of options one mount(2) takes."""
+SPECIAL = frozenset(':,\\"')
+"""Characters that the option text of overlay gives a meaning of its own."""
 VALUE_LIMIT = 255
 """Bytes of one value of fsconfig(2)."""
 
@@ -34,7 +36,8 @@ def mount_by_fsconfig(
 ) -> None:
     """Mount an overlay with ``lowerdir+`` once a layer, **top first** (raises OSError; ``EINVAL`` before Linux 6.5).
 
-    Names may hold any character; one too long for fsconfig(2) goes through ``/proc/self/fd``.
+    Names may hold any character; those that are too long for fsconfig(2), or hold what some kernels
+    unescape there, go through ``/proc/self/fd``.
     """
     held: list[int] = []
     try:
@@ -53,7 +56,7 @@ def mount_by_fsconfig(
 
 
 def _short(path: str, held: list[int]) -> str:
-    if len(os.fsencode(path)) <= VALUE_LIMIT:
+    if len(os.fsencode(path)) <= VALUE_LIMIT and not SPECIAL.intersection(path):
         return path
     held.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
     return f"/proc/self/fd/{held[-1]}"

@@ -137,12 +137,17 @@ def _layers(paths: Paths, image: Image, container_dir: str) -> tuple[str, ...]:
     return (f"{container_dir}/empty",)
 
 
-def unmount_rootfs(*, paths: Paths, container_id: str, record: RootfsRecord) -> None:
-    """Unmount what ``record`` describes and end its helper; idempotent, also after a reboot or a killed helper.
+def unmount_rootfs(paths: Paths, container_id: str, record: RootfsRecord | Mapping[str, Any]) -> None:
+    """Unmount what ``record`` (or its JSON) describes and end its helper.
+
+    Idempotent, also after a reboot or a killed helper.
 
     Raises:
         Refused: the kernel keeps it mounted.
+        Corrupt: the JSON is not that of a record.
     """
+    if not isinstance(record, RootfsRecord):
+        record = RootfsRecord.from_json(record)
     container_dir = paths.container(container_id)
     this_boot = record.boot_id == paths.boot_id
     mounted = MountedRootfs(
