@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol
 
-    from rootless_pod.oci.digest import Verifier
-
     class Readable(Protocol):
         """What a layer is read from: ``read(n)`` returns 1 to ``n`` bytes, or none at the end."""
 
@@ -47,28 +45,6 @@ class BombLimits(Frozen):
 
     ratio: int = 300
     free_bytes: int = 1 << 30
-
-
-class VerifiedStream:
-    """Passes bytes on while a ``Verifier`` watches them; at the end of the input the verifier decides."""
-
-    def __init__(self, stream: Readable, verifier: Verifier) -> None:
-        """Read from ``stream``, which the caller closes."""
-        self._stream = stream
-        self._verifier = verifier
-        self._done = False
-
-    def read(self, size: int) -> bytes:
-        """Return up to ``size`` bytes; none at the end (raises Corrupt when they are not what was promised)."""
-        if self._done:
-            return b""
-        data = self._stream.read(size)
-        if data:
-            self._verifier.update(data)
-        else:
-            self._done = True
-            self._verifier.finish()
-        return data
 
 
 class _Plain:

@@ -36,8 +36,8 @@ def find_lower(lower_dirs: tuple[str, ...], path: bytes) -> int | None:
 def _find_in(root: str, parts: list[bytes]) -> tuple[int | None, bool]:
     """Look in one layer; return what is there and whether it hides the layers below."""
     fd = os.open(root, OPEN_DIRECTORY)
-    opaque = False
     try:
+        opaque = is_opaque(fd)
         for part in parts[:-1]:
             try:
                 child = os.open(part, OPEN_DIRECTORY, dir_fd=fd)
