@@ -32,6 +32,11 @@ class ResolvedMount(Frozen):
             "options": list(self.options),
         }
 
+    @staticmethod
+    def from_record(record: dict[str, Any]) -> ResolvedMount:
+        """Read what ``as_dict`` gave and a JSON record kept."""
+        return ResolvedMount(**{**record, "options": tuple(record["options"])})
+
 
 def depth(path: str) -> int:
     """Return how many components an absolute path has: parents are mounted before children."""

@@ -1,0 +1,277 @@
+"""Named and anonymous volumes: a directory each, made complete under another name and renamed. HOT.
+
+``volumes/NAME/_data`` is what containers see, ``volumes/NAME/volume.json`` the record, ``volumes/NAME/lock`` held
+while the first container's content is copied in. The directory *is* the volume: no index can disagree with it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from rootless_pod.errors import Conflict, NotFound, Refused, Usage
+from rootless_pod.frozen import Frozen
+from rootless_pod.state.lock import Lock
+from rootless_pod.state.names import check_name
+from rootless_pod.state.record import read_record, write_record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any, Literal
+
+    from rootless_pod.paths import Paths
+
+_RECORD = "volume.json"
+
+
+class Volume(Frozen):
+    """One volume. ``created_ns`` is Unix time in nanoseconds; ``needs_copy_up``: no container has filled it yet."""
+
+    name: str
+    path: str
+    created_ns: int = 0
+    labels: Mapping[str, str] = {}
+    options: Mapping[str, str] = {}
+    anonymous: bool = False
+    needs_copy_up: bool = False
+
+
+def create(
+    paths: Paths,
+    name: str | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
+    anonymous: bool = False,
+    exist_ok: bool = False,
+) -> Volume:
+    """Make a volume; without a name it gets one of 64 hexadecimal digits.
+
+    Raises:
+        Usage: a name that can't be one, or driver options (a volume is a plain directory).
+        Conflict: it exists, and not ``exist_ok``.
+    """
+    name = check_name(name) if name else os.urandom(32).hex()
+    if options:
+        raise Usage(
+            f"volume {name}: unknown option {next(iter(options))!r}: a volume is a plain directory",
+            remedy="use --mount type=tmpfs, or bind a directory you mounted yourself",
+        )
+    if exist_ok and os.path.isdir(_directory(paths, name)):
+        return read(paths, name)
+    staging = f"{paths.volumes}/.{name}.{os.getpid()}.{os.urandom(4).hex()}"
+    os.makedirs(f"{staging}/_data", mode=0o755)
+    os.chmod(f"{staging}/_data", 0o755)  # whatever the umask says: users of the container have to get in
+    record = {
+        "name": name,
+        "created_ns": _now_ns(),
+        "labels": dict(labels or {}),
+        "anonymous": anonymous,
+        "needs_copy_up": True,
+    }
+    write_record(f"{staging}/{_RECORD}", record)
+    try:
+        os.rename(staging, _directory(paths, name))
+    except OSError as cause:
+        _delete_tree(staging)
+        if cause.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        if not exist_ok:
+            raise Conflict(f"volume with name {name} already exists", remedy="use another name") from cause
+    return read(paths, name)
+
+
+def _now_ns() -> int:
+    import time
+
+    return time.time_ns()
+
+
+def _directory(paths: Paths, name: str) -> str:
+    return f"{paths.volumes}/{name}"
+
+
+def exists(paths: Paths, name: str) -> bool:
+    """Tell whether there is a volume of exactly this name."""
+    return "/" not in name and not name.startswith(".") and os.path.isdir(_directory(paths, name))
+
+
+def read(paths: Paths, name: str) -> Volume:
+    """Return one volume.
+
+    Raises:
+        NotFound: there is none of this name.
+        Corrupt: its record is damaged.
+    """
+    if not exists(paths, name):
+        raise NotFound(f"no such volume {name}", remedy="see: rpod volume ls")
+    return _volume(paths, name, read_record(f"{_directory(paths, name)}/{_RECORD}"))
+
+
+def _volume(paths: Paths, name: str, record: dict[str, Any]) -> Volume:
+    return Volume(
+        name=name,
+        path=f"{_directory(paths, name)}/_data",
+        created_ns=int(record.get("created_ns", 0)),
+        labels=dict(record.get("labels") or {}),
+        anonymous=bool(record.get("anonymous")),
+        needs_copy_up=bool(record.get("needs_copy_up")),
+    )
+
+
+def find(paths: Paths, text: str) -> Volume:
+    """Return the volume of this name, or the only one whose name starts so.
+
+    Raises:
+        NotFound: none fits.
+        Conflict: several do.
+    """
+    if exists(paths, text):
+        return read(paths, text)
+    fitting = [name for name in names(paths) if text and name.startswith(text)]
+    if not fitting:
+        raise NotFound(f"no volume with name {text!r} found", remedy="see: rpod volume ls")
+    if len(fitting) > 1:
+        raise Conflict(f"more than one volume starts with {text!r}", remedy="write more of the name")
+    return read(paths, fitting[0])
+
+
+def names(paths: Paths) -> list[str]:
+    """Return the names of all volumes, sorted."""
+    try:
+        return sorted(name for name in os.listdir(paths.volumes) if not name.startswith("."))
+    except FileNotFoundError:
+        return []
+
+
+def list_volumes(paths: Paths) -> list[Volume]:
+    """Return all volumes by name; one removed meanwhile is left out, one with a damaged record is shown without it."""
+    found = []
+    for name in names(paths):
+        try:
+            record = read_record(f"{_directory(paths, name)}/{_RECORD}")
+        except NotFound:
+            continue
+        except Exception:
+            record = {}
+        found.append(_volume(paths, name, record))
+    return found
+
+
+def remove(paths: Paths, name: str, *, used_by: Sequence[str] = ()) -> None:
+    """Remove a volume and its content; gone already is fine. ``used_by`` are the containers that mount it.
+
+    The directory is moved aside first: a half-removed volume is never seen under its name.
+
+    Raises:
+        Conflict: containers use it.
+    """
+    if used_by:
+        listed = ", ".join(container[:12] for container in used_by)
+        raise Conflict(
+            f"volume {name} is being used by the following container(s): {listed}",
+            remedy=f"rpod volume rm --force {name}",
+        )
+    aside = f"{paths.volumes}/.{name}.{os.getpid()}.{os.urandom(4).hex()}"
+    try:
+        os.rename(_directory(paths, check_name(name)), aside)
+    except FileNotFoundError:
+        return
+    _delete_tree(aside)
+
+
+def prune(paths: Paths, used: Iterable[str], *, anonymous_only: bool = False) -> list[str]:
+    """Remove every volume whose name is not in ``used``; return the names removed."""
+    kept, removed = set(used), []
+    for found in list_volumes(paths):
+        if found.name in kept or (anonymous_only and not found.anonymous):
+            continue
+        remove(paths, found.name)
+        removed.append(found.name)
+    return removed
+
+
+def sweep(paths: Paths) -> int:
+    """Delete what killed commands left half made or half removed; return how many."""
+    count = 0
+    for name in os.listdir(paths.volumes) if os.path.isdir(paths.volumes) else ():
+        parts = name.split(".")
+        if name.startswith(".") and len(parts) >= 4 and parts[-2].isdigit() and not _runs(int(parts[-2])):
+            _delete_tree(f"{paths.volumes}/{name}")
+            count += 1
+    return count
+
+
+def _runs(pid: int) -> bool:
+    return os.path.exists(f"/proc/{pid}")
+
+
+def _delete_tree(path: str) -> None:
+    import shutil
+
+    def insist(function: Any, failed: str, _reason: Any) -> None:
+        """Open a directory that its owner closed, then go on; what still can't go is left to ``sweep``."""
+        try:
+            os.chmod(os.path.dirname(failed), 0o700)
+            if os.path.isdir(failed) and not os.path.islink(failed):
+                os.chmod(failed, 0o700)
+                shutil.rmtree(failed, ignore_errors=True)
+            else:
+                function(failed)
+        except OSError:
+            pass
+
+    shutil.rmtree(path, onerror=insist)
+
+
+def fill(paths: Paths, found: Volume, rootfs: str, target: str) -> Literal["copied", "absent", "kept"]:
+    """Copy what the image has at ``target`` into a volume that nobody used before.
+
+    The copy is complete before it shows: ``_data`` is replaced by rename. Returns ``absent`` where the image has no
+    such directory (the volume stays empty), ``kept`` where the volume has content or another command was first.
+    """
+    from rootless_pod.volumes.copyup import copy_directory
+
+    directory = _directory(paths, found.name)
+    try:
+        lock = Lock(f"{directory}/lock")
+        with lock:
+            record = read_record(f"{directory}/{_RECORD}")
+            if not record.get("needs_copy_up"):
+                return "kept"
+            outcome: Literal["copied", "absent", "kept"] = "kept"
+            if not os.listdir(found.path):
+                staging = f"{directory}/.copying"
+                _delete_tree(staging)
+                os.mkdir(staging, 0o755)
+                outcome = "copied" if copy_directory(rootfs, target, staging) else "absent"
+                if outcome == "copied":
+                    os.rename(staging, found.path)
+                else:
+                    os.rmdir(staging)
+            write_record(f"{directory}/{_RECORD}", {**record, "needs_copy_up": False})
+            return outcome
+    except OSError as cause:
+        raise Refused(
+            f"cannot fill the volume {found.name} from {target} of the image: {cause.strerror}",
+            remedy="use the option nocopy",
+        ) from cause
+
+
+def inner_path(found: Volume, subpath: str) -> str:
+    """Return a directory or file inside the volume; no symbolic link leads out of it.
+
+    Raises:
+        NotFound: there is none.
+    """
+    from rootless_pod.linux.inroot import open_in_root
+
+    try:
+        fd = open_in_root(found.path, subpath, os.O_PATH)
+    except OSError as cause:
+        raise NotFound(f"volume {found.name} has no {subpath!r}: {cause.strerror}") from cause
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
