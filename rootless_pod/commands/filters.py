@@ -91,7 +91,7 @@ def _since(one: Container, value: str, ordered: list[Container]) -> bool:
 
 
 def _volume(one: Container, value: str, _all: list[Container]) -> bool:
-    return any(value in (mount.source, mount.destination) for mount in one.config.request.mounts)
+    return any(value in (mount.source, mount.target) for mount in one.config.request.mounts)
 
 
 def _network(one: Container, value: str, _all: list[Container]) -> bool:

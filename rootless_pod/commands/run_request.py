@@ -118,10 +118,12 @@ def _network(call: Call) -> NetworkRequest:
 def _mounts(call: Call) -> tuple[MountRequest, ...]:
     from rootless_pod.volumes.resolve import parse_mount, parse_volume
 
-    return (
+    found = (
         *(parse_volume(word) for word in call.texts("volumes")),
         *(parse_mount(word) for word in call.texts("mounts")),
     )
+    # The container may be started again from another directory: paths are kept absolute.
+    return tuple(one.replace(source=os.path.abspath(one.source)) if one.kind == "bind" else one for one in found)
 
 
 def _split_rootfs(text: str) -> tuple[str, bool]:

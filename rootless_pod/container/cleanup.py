@@ -108,6 +108,8 @@ def final_state(context: Context, container: Container, status: Status) -> dict[
         "oom": status.oom,
         "error": status.error or container.state.get("error", ""),
         "restarts": container.state.get("restarts", 0),
+        "anonymous_volumes": container.state.get("anonymous_volumes") or {},
+        "mounts": container.state.get("mounts", []),
     }
 
 
@@ -126,7 +128,8 @@ def attempt(step: Callable[..., Any], *arguments: Any) -> None:
 
 
 def _delete_from_runtime(context: Context, container: Container) -> None:
-    if not os.path.isdir(f"{context.paths.runtime_root}/{container.id}"):
+    name = os.path.basename(container.state.get("runtime") or "")
+    if not name or not os.path.isdir(f"{context.paths.runtime_root}/{name}/{container.id}"):
         return
     from rootless_pod.container.drivers import runtime_of
 

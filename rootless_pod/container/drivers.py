@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless_pod.runtime.choose import choose_runtime
-from rootless_pod.storage.rootfs import unmount_rootfs
+from rootless_pod.storage.rootfs import RootfsRecord, unmount_rootfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from rootless_pod.container.context import Context
     from rootless_pod.container.lookup import Container
+    from rootless_pod.fuse.driver import StorageDriver
     from rootless_pod.runtime.driver import Choice, Runtime
 
 
@@ -20,13 +21,24 @@ def runtime_choice(context: Context, wanted: str | None = None) -> Choice:
         wanted or context.runtime,
         probes_dir=context.paths.probes,
         runtime_root=context.paths.runtime_root,
-        flags=context.runtime_flags,
     )
 
 
 def runtime_of(context: Context, state: dict[str, Any]) -> Runtime:
     """Return the runtime a container was started with."""
     return runtime_choice(context, state.get("runtime")).driver
+
+
+def storage_driver(context: Context, state: dict[str, Any], *, id_shift: bool = False) -> StorageDriver:
+    """Return the storage driver: the one the container was mounted with before, else the choice for this store."""
+    from rootless_pod.fuse.choose import choose_storage
+
+    return choose_storage(
+        state.get("driver") or context.storage_driver,
+        probes_dir=context.paths.probes,
+        scratch_dir=f"{context.paths.graphroot}/scratch",
+        id_shift=id_shift,
+    ).driver
 
 
 def conmon_path(context: Context) -> str:
@@ -51,7 +63,7 @@ def unmount(context: Context, container: Container) -> None:
     """Take down the container's root file system, whoever mounted it; idempotent."""
     record = container.state.get("rootfs")
     if record:
-        unmount_rootfs(context.paths, container.id, record)
+        unmount_rootfs(paths=context.paths, container_id=container.id, record=RootfsRecord.from_json(record))
     else:
         unmount_path(f"{context.paths.container(container.id)}/merged")
 

@@ -112,13 +112,13 @@ def _graph_data(paths: Paths, container: Container) -> dict[str, str]:
 
 def _mounts(spec: dict[str, Any], container: Container) -> list[dict[str, Any]]:
     """Return the mounts the user or the image asked for, from the spec while it runs, else from the request."""
-    wanted = {mount.destination.rstrip("/") or "/": mount for mount in container.config.request.mounts}
+    wanted = {mount.target: mount for mount in container.config.request.mounts}
     kept: list[dict[str, Any]] = list(container.state.get("mounts", ()))
     if kept:
         return kept
     return [
         {
-            "Type": mount.type,
+            "Type": mount.kind,
             "Source": mount.source,
             "Destination": destination,
             "Driver": "",
@@ -192,7 +192,7 @@ def _host_config(paths: Paths, container: Container, spec: dict[str, Any]) -> di
     resources = spec.get("linux", {}).get("resources", {})
     quota, period = resources.get("cpu", {}).get("quota", 0), resources.get("cpu", {}).get("period", 0)
     return {
-        "Binds": [f"{mount.source}:{mount.destination}" for mount in request.mounts if mount.type in ("bind", "volume")],
+        "Binds": [f"{mount.source}:{mount.target}" for mount in request.mounts if mount.kind in ("bind", "volume")],
         "CgroupMode": process.cgroupns or "private",
         "ContainerIDFile": request.cid_file,
         "LogConfig": {

@@ -80,7 +80,7 @@ def take_away(context: Context, container: Container, *, volumes: bool) -> None:
 
 def anonymous_volumes(container: Container) -> tuple[str, ...]:
     """Return the names of the volumes made for this container alone."""
-    return tuple(container.state.get("anonymous_volumes", ()))
+    return tuple((container.state.get("anonymous_volumes") or {}).values())
 
 
 def _delete_tree(path: str) -> None:
@@ -90,7 +90,7 @@ def _delete_tree(path: str) -> None:
 
 
 def _remove_volume(context: Context, name: str) -> None:
-    from rootless_pod.volumes.volume import remove_volume
+    from rootless_pod.volumes.volume import remove as remove_volume
 
     remove_volume(context.paths, name)
 

@@ -66,11 +66,13 @@ def start(
             f"container {config.id[:12]} is {container.status.name} already",
             remedy=f"attach to it: rpod attach {config.name}",
         )
-    state = _claim(context, container)
+    runtime = drivers.runtime_choice(context).driver
+    state = _claim(context, container, runtime)
     with Undo() as undo:
         undo.push(_note_failure, context, container)
         prepared = prepare(context, config, image=image, state=state, undo=undo)
-        runtime = drivers.runtime_choice(context, state.get("runtime")).driver
+        undo.push(prepared.close)
+        write_state(context.paths, config.id, state)
         monitored = _monitor(context, config, prepared, runtime, preserve_fds)
         undo.push(runtime.delete, config.id, force=True)
         attachment = attach.connect(prepared.bundle) if attached else None
@@ -82,7 +84,6 @@ def start(
         running = {
             **state,
             "status": status.RUNNING,
-            "runtime": runtime.name if context.runtime is None else context.runtime,
             "pid": monitored.pid,
             "pid_started": procfs.start_time(monitored.pid),
             "conmon_pid": monitored.conmon_pid,
@@ -93,6 +94,7 @@ def start(
         started_ns = time.time_ns()
         runtime.start(config.id, log_path=f"{prepared.bundle}/oci-log")
         write_state(context.paths, config.id, {**running, "started_ns": started_ns})
+        prepared.close()
         _write_pid_files(config, monitored)
     return Started(
         id=config.id,
@@ -104,10 +106,15 @@ def start(
     )
 
 
-def _claim(context: Context, container: Container) -> dict[str, Any]:
+def _claim(context: Context, container: Container, runtime: Runtime) -> dict[str, Any]:
     """Say in the record that a start has begun, keeping what outlives one run."""
     kept = {key: container.state[key] for key in ("driver", "anonymous_volumes", "restarts") if key in container.state}
-    state = {**kept, "status": status.STARTING, "boot_id": context.paths.boot_id}
+    state = {
+        **kept,
+        "status": status.STARTING,
+        "boot_id": context.paths.boot_id,
+        "runtime": runtime.name if context.runtime is None else context.runtime,
+    }
     write_state(context.paths, container.id, state)
     _forget_exit_file(context, container.id)
     return state

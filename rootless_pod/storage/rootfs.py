@@ -77,13 +77,14 @@ def mount_rootfs(
     *,
     paths: Paths,
     container_id: str,
-    image: Image,
+    image: Image | None,
     driver: StorageDriver,
+    lower: str = "",
     read_only: bool = False,
     id_shift: IdShift | None = None,
     volatile: bool = False,
 ) -> Rootfs:
-    """Mount the layers of ``image`` with the container's writable directory on top.
+    """Mount the layers of ``image`` with the container's writable directory on top; ``lower`` stands in for an image.
 
     The container's directory exists. After a failure nothing is mounted.
 
@@ -95,10 +96,14 @@ def mount_rootfs(
     request = _request(container_dir, read_only=read_only, id_shift=id_shift, volatile=volatile)
     for directory in (request.merged, request.upper, request.work):
         os.makedirs(directory, mode=0o755, exist_ok=True)
-    if image.is_host:
+    if image is None:
+        mounted = driver.mount(request.replace(lower_dirs=(lower,)))
+    elif image.is_host:
         from rootless_pod.fuse.host import mount_host
 
-        mounted = mount_host(request, driver, hidden=(paths.graphroot, paths.runroot))
+        mounted = mount_host(
+            request, driver, hidden=(paths.graphroot, paths.runroot), skeleton_dir=f"{paths.bootroot}/host-skeleton"
+        )
     else:
         mounted = driver.mount(request.replace(lower_dirs=_layers(paths, image, container_dir)))
     record = RootfsRecord(
@@ -107,7 +112,7 @@ def mount_rootfs(
         helper_pid=mounted.helper_pid,
         helper_started=mounted.helper_started,
         volatile=volatile,
-        is_host=image.is_host,
+        is_host=image is not None and image.is_host,
     )
     return Rootfs(path=mounted.path, upper=request.upper, record=record)
 

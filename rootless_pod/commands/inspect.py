@@ -1,0 +1,85 @@
+"""``rpod inspect``: everything about containers and images."""
+
+from __future__ import annotations
+
+import sys
+
+from rootless_pod.commands.declare import Argument, Call, Command, flag, text
+from rootless_pod.errors import NotFound, RpodError, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+COMMAND = Command(
+    name="inspect",
+    summary="Display the configuration of containers and images",
+    help="Prints a JSON list with one object for each name; containers are looked for before images.",
+    options=(
+        text("--format", "json, or a Go template", "-f", default="json", metavar="FORMAT"),
+        flag("--latest", "The container created last", "-l"),
+        flag("--size", "Also the size of a container's own files", "-s"),
+        text("--type", "What to look for", "-t", default="all", choices=("all", "container", "image"), metavar="TYPE"),
+    ),
+    arguments=(Argument(name="NAMES", kind="many", help="Names or ids", completes="container"),),
+    examples=("rpod inspect web", "rpod inspect --format '{{.State.Status}}' web"),
+    needs_userns=False,
+)
+
+
+def main(call: Call) -> int:
+    """Print what is found; the names not found are told afterwards, with exit code 125."""
+    names = call.many("names")
+    if not names and not call.flag("latest"):
+        raise Usage("no name given", remedy="give the name or id of a container or image, or --latest")
+    found: list[dict[str, Any]] = []
+    missing: list[RpodError] = []
+    if call.flag("latest"):
+        from rootless_pod.container.inspect import inspect
+        from rootless_pod.container.lookup import latest
+
+        found.append(inspect(call.paths, latest(call.paths), size=call.flag("size")))
+    for name in names:
+        try:
+            found.append(_look(call, name))
+        except NotFound as error:
+            missing.append(error)
+    _print(call.text("format"), found)
+    if missing:
+        from rootless_pod.cli import report
+
+        sys.stdout.flush()
+        for error in missing:
+            report(error)
+        return 125
+    return 0
+
+
+def _look(call: Call, name: str) -> dict[str, Any]:
+    kind = call.text("type")
+    if kind in ("all", "container"):
+        from rootless_pod.container.inspect import inspect
+        from rootless_pod.container.lookup import find
+
+        try:
+            return inspect(call.paths, find(call.paths, name), size=call.flag("size"))
+        except NotFound:
+            if kind == "container":
+                raise
+    from rootless_pod.commands.image_inspect import inspect_image
+
+    try:
+        return inspect_image(call.paths, name)
+    except NotFound as cause:
+        raise NotFound(f"no such object: {name!r}", remedy="see what is there: rpod ps -a; rpod images") from cause
+
+
+def _print(form: str, found: list[dict[str, Any]]) -> None:
+    from rootless_pod.commands.template import pretty_json, render
+
+    if form == "json":
+        sys.stdout.write(pretty_json(found) + "\n")
+        return
+    for one in found:
+        words = render(form, one)
+        sys.stdout.write(words if words.endswith("\n") else f"{words}\n")

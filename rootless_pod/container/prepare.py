@@ -1,0 +1,284 @@
+"""All that a container needs before its runtime is called: mounted root file system, network, spec, bundle. HOT."""
+
+from __future__ import annotations
+
+import os
+
+from rootless_pod.container.drivers import storage_driver
+from rootless_pod.container.lookup import read
+from rootless_pod.errors import Conflict, HostUnready
+from rootless_pod.network import attach as networks
+from rootless_pod.network.hosts import write_hostname, write_hosts
+from rootless_pod.network.mode import publish_exposed
+from rootless_pod.network.resolv import write_resolv_conf
+from rootless_pod.spec.bundle import write_bundle
+from rootless_pod.spec.generate import Spec, generate
+from rootless_pod.spec.host import read_host_facts
+from rootless_pod.spec.prepare import prepare_rootfs
+from rootless_pod.spec.rootless import id_shift, plan_mapping
+from rootless_pod.storage.rootfs import mount_rootfs
+from rootless_pod.volumes.resolve import MountRequest, resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless_pod.container.context import Context
+    from rootless_pod.container.record import ContainerConfig
+    from rootless_pod.container.undo import Undo
+    from rootless_pod.linux.cgroup import Delegation
+    from rootless_pod.network.attach import Attachment, NetworkStatus
+    from rootless_pod.network.mode import NetworkRequest
+    from rootless_pod.oci.image import Image
+
+_NAMESPACE_FILES = {"pid": "pid", "ipc": "ipc", "uts": "uts", "user": "user"}
+_LIMITS = (
+    "memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpu_quota", "cpu_period", "cpuset_cpus",
+    "cpuset_mems", "pids_limit", "cgroup_conf",
+)  # fmt: skip
+
+
+class Prepared:
+    """A bundle the runtime can be called with, and the network that gets ready meanwhile."""
+
+    def __init__(self, bundle: str, spec: Spec, network: Attachment) -> None:
+        """Hold what was prepared."""
+        self.bundle = bundle
+        self.spec = spec
+        self._network = network
+
+    @property
+    def keep_fds(self) -> tuple[int, ...]:
+        """The descriptors the monitor holds open, so that the network helper ends when the monitor does."""
+        return (self._network.keep_fd,) if self._network.keep_fd >= 0 else ()
+
+    def wait_network(self) -> NetworkStatus:
+        """Return when the network works, and drop our ends of its descriptors."""
+        return self._network.wait_ready()
+
+    def close(self) -> None:
+        """Drop our ends of the network's descriptors."""
+        self._network.close()
+
+
+def prepare(
+    context: Context, config: ContainerConfig, *, image: Image | None, state: dict[str, Any], undo: Undo
+) -> Prepared:
+    """Mount, connect and describe the container; each step's way back goes on ``undo``.
+
+    ``state`` is filled with what a later process needs to put it all away, and written by the caller.
+
+    Raises:
+        RpodError: a step failed; what was done before it is on ``undo``.
+    """
+    paths, request = context.paths, config.request
+    bundle = paths.bundle(config.id)
+    os.makedirs(bundle, mode=0o700, exist_ok=True)
+    if image is None and not request.rootfs:
+        image = image_of(context, config)
+    joined = joined_namespaces(context, config)
+    network = networks.begin(
+        network_request(config, image),
+        container_id=config.id,
+        run_dir=bundle,
+        netns_dir=paths.netns,
+        probes_dir=paths.probes,
+        join_netns=joined.pop("network", None),
+    )
+    undo.push(network.abort)
+    state["network"] = network.status.to_json()
+    rootfs = mount(context, config, image, state)
+    host = read_host_facts()
+    cgroup = own_cgroup(config, host.cgroups)
+    image_volumes = image.config.volumes if image is not None else ()
+    known: dict[str, str] = state.get("anonymous_volumes") or {}
+    volumes = resolve(
+        wanted_mounts(context, config, known, image_volumes),
+        paths=paths,
+        image_volumes=image_volumes,
+        image_volume=request.process.image_volume,
+        rootfs=rootfs,
+        overlay_dir=f"{paths.container(config.id)}/overlays",
+    )
+    spec = generate(
+        request.process,
+        container_id=config.id,
+        image_config=image.config if image is not None else None,
+        rootfs=rootfs,
+        netns_path=network.netns_path,
+        run_dir=bundle,
+        id_map=context.namespace.id_map,
+        host=host,
+        volumes=volumes,
+        namespaces=joined,
+        cgroups_path=cgroup,
+        image_name=config.image_name,
+    )
+    state["anonymous_volumes"] = {**known, **{one.target: one.volume for one in volumes if one.anonymous}}
+    state["mounts"] = [shown_mount(one) for one in volumes]
+    if any(one.chown for one in volumes):
+        from rootless_pod.volumes.ownership import chown_sources
+
+        chown_sources(volumes, spec.owner, home=os.environ.get("HOME", ""))
+    prepare_rootfs(rootfs, spec)
+    _write_names(config, bundle, network, spec)
+    write_bundle(bundle, spec)
+    return Prepared(bundle, spec, network)
+
+
+def image_of(context: Context, config: ContainerConfig) -> Image:
+    """Return the image a container was created from, its layers unpacked."""
+    from rootless_pod.image.acquire import acquire
+
+    return acquire(context.paths, config.image_id, pull_policy="never", single_id=context.namespace.single_id)
+
+
+def network_request(config: ContainerConfig, image: Image | None) -> NetworkRequest:
+    """Return the network's slice of the request, with the exposed ports of ``-P`` added."""
+    request = config.request
+    if not request.publish_all:
+        return request.network
+    exposed = (*(image.config.exposed_ports if image is not None else ()), *request.expose)
+    return request.network.replace(publish=publish_exposed(request.network.publish, exposed))
+
+
+def mount(context: Context, config: ContainerConfig, image: Image | None, state: dict[str, Any]) -> str:
+    """Mount the root file system and return its path; for ``--rootfs DIR`` that is DIR itself."""
+    request = config.request
+    process = request.process
+    if image is None and not request.rootfs_overlay:
+        return request.rootfs
+    mapping = plan_mapping(
+        process.userns, context.namespace.id_map, uidmap=process.uidmap, gidmap=process.gidmap, join_path=None
+    ) if not process.userns.startswith("container:") else None  # fmt: skip
+    shift = id_shift(mapping, context.namespace.id_map) if mapping is not None else None
+    driver = storage_driver(context, state, id_shift=shift is not None)
+    state["driver"] = driver.name
+    mounted = mount_rootfs(
+        paths=context.paths,
+        container_id=config.id,
+        image=image,
+        lower=request.rootfs,
+        driver=driver,
+        read_only=process.read_only,
+        id_shift=shift,
+        volatile=request.auto_remove,
+    )
+    state["rootfs"] = mounted.record.to_json()
+    return mounted.path
+
+
+def joined_namespaces(context: Context, config: ContainerConfig) -> dict[str, str | None]:
+    """Return the files of the namespaces shared with other containers; ``network`` None is the host's.
+
+    Raises:
+        Conflict: such a container does not run.
+    """
+    files: dict[str, str | None] = {}
+    for namespace, other_id in config.joined.items():
+        other = read(context.paths, other_id)
+        if not other.status.is_running or not other.status.pid:
+            raise Conflict(
+                f"container {other.config.name}, whose {namespace} namespace is to be shared, is not running",
+                remedy=f"start it first: rpod start {other.config.name}",
+            )
+        if namespace == "network":
+            files["network"] = (other.state.get("network") or {}).get("netns_path")
+        else:
+            files[namespace] = f"/proc/{other.status.pid}/ns/{_NAMESPACE_FILES[namespace]}"
+    return files
+
+
+def wanted_mounts(
+    context: Context, config: ContainerConfig, known: dict[str, str], image_volumes: tuple[str, ...]
+) -> tuple[MountRequest, ...]:
+    """Return the mounts asked for; ``known`` (destination → volume) are the anonymous volumes of an earlier start."""
+    wanted = [
+        one.replace(source=known[one.target]) if one.kind == "volume" and not one.source and one.target in known else one
+        for one in config.request.mounts
+    ]
+    targets = {one.target for one in wanted}
+    wanted += [one for one in inherited_mounts(context, config) if one.target not in targets]
+    targets = {one.target for one in wanted}
+    wanted += [
+        MountRequest(kind="volume", target=target, source=known[target])
+        for target in image_volumes
+        if target in known and target not in targets
+    ]
+    return tuple(wanted)
+
+
+def inherited_mounts(context: Context, config: ContainerConfig) -> list[MountRequest]:
+    """Return the mounts of the containers named by ``--volumes-from``, as their state shows them."""
+    inherited: list[MountRequest] = []
+    for word in config.request.volumes_from:
+        from rootless_pod.container.lookup import find
+
+        name, _colon, options = word.partition(":")
+        other = find(context.paths, name)
+        if not other.state.get("mounts") and other.config.request.mounts:
+            inherited += other.config.request.mounts
+        for one in other.state.get("mounts", ()):
+            kind = "volume" if one.get("Name") else "bind"
+            if one["Type"] in ("bind", "volume"):
+                given = (*one["Options"], "rw" if one["RW"] and "ro" not in options.split(",") else "ro")
+                inherited.append(
+                    MountRequest(
+                        kind=kind,
+                        target=one["Destination"],
+                        source=one.get("Name") or one["Source"],
+                        options=given,
+                        copy_up=False,
+                        where=f"--volumes-from {word}",
+                    )
+                )
+    return inherited
+
+
+def shown_mount(mount: Any) -> dict[str, Any]:
+    """Return a resolved mount as ``inspect`` shows it."""
+    shown = {
+        "Type": "volume" if mount.volume else mount.type,
+        "Source": mount.source,
+        "Destination": mount.target,
+        "Driver": "local" if mount.volume else "",
+        "Mode": "",
+        "Options": [option for option in mount.options if option not in ("ro", "rw")],
+        "RW": "ro" not in mount.options,
+        "Propagation": "rprivate",
+    }
+    return {**shown, "Name": mount.volume} if mount.volume else shown
+
+
+def own_cgroup(config: ContainerConfig, cgroups: Delegation) -> str | None:
+    """Return the path of the container's own cgroup below the delegated one, controllers handed down if limits are asked.
+
+    Raises:
+        HostUnready: the kernel refuses to hand the controllers down.
+    """
+    process = config.request.process
+    if process.cgroups == "disabled" or not cgroups.path:
+        return None
+    parent = process.cgroup_parent or cgroups.path
+    if any(getattr(process, limit) for limit in _LIMITS) and cgroups.controllers:
+        from rootless_pod.linux.cgroup import enable_controllers
+
+        try:
+            enable_controllers(parent, cgroups.controllers, leaf="rpod")
+        except OSError as cause:
+            raise HostUnready(
+                f"the cgroup {parent} does not hand its controllers down: {cause.strerror}",
+                remedy="start rpod by: systemd-run --user --scope -p Delegate=yes rpod …",
+            ) from cause
+    return f"{parent.rstrip('/')}/rpod-{config.id}"
+
+
+def _write_names(config: ContainerConfig, bundle: str, network: Attachment, spec: Spec) -> None:
+    """Write hosts, resolv.conf and hostname, which the spec binds into the container."""
+    request = config.request
+    hostname = spec.config.get("hostname") or os.uname().nodename
+    write_hosts(
+        f"{bundle}/hosts", request.network, network.status, hostname=hostname, container_name=config.name
+    )
+    write_resolv_conf(f"{bundle}/resolv.conf", request.network, network.status)
+    write_hostname(f"{bundle}/hostname", hostname)
