@@ -57,6 +57,18 @@ class Option(Frozen):
         return self.kind not in ("flag", "optional")
 
     @property
+    def shown(self) -> bool:
+        """Whether the help has it: not when it is always refused."""
+        return not self.hidden and not (self.refuse and not self.choices)
+
+    @property
+    def help_with_default(self) -> str:
+        """The help text with the default, where there is one worth saying."""
+        if self.default in (None, "", (), False, 0) or "default" in self.help:
+            return self.help
+        return f"{self.help} (default {self.default})"
+
+    @property
     def initial(self) -> str | int | bool | tuple[str, ...] | None:
         """The value when the option is not given."""
         if self.default is None:

@@ -25,9 +25,7 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
     Option(
         name="--hooks-dir",
         kind="list",
-        metavar="DIR",
-        completes="directory",
-        help="Directory of OCI hooks (may be given several times)",
+        refuse="rpod runs no OCI hooks yet; leave the option out",
     ),
     Option(name="--identity", hidden=True, refuse=_REMOTE),
     Option(

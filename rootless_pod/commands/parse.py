@@ -37,7 +37,7 @@ def convert(option: Option, text: str) -> object:
         ValueError: what is wrong with ``text``.
     """
     kind = option.kind
-    if option.choices and text not in option.choices:
+    if option.choices and any(part not in option.choices for part in (text.split(",") if option.split else (text,))):
         raise ValueError(f"not one of {', '.join(option.choices)}")
     if kind == "flag":
         return quantity.parse_bool(text)

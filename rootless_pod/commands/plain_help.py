@@ -14,10 +14,8 @@ if TYPE_CHECKING:
 
 def _option_row(option: Option) -> tuple[str, str]:
     short = f"{option.short}, " if option.short else "    "
-    value = "" if option.kind == "flag" else f" {option.metavar or option.kind}"
-    default = option.initial
-    shown = f" (default {default})" if default not in (None, "", (), False, 0) and "default" not in option.help else ""
-    return f"{short}{option.name}{value}", f"{option.help}{shown}"
+    value = "" if option.kind == "flag" else f" {option.metavar or '|'.join(option.choices) or option.kind}"
+    return f"{short}{option.name}{value}", option.help_with_default
 
 
 def _columns(rows: Sequence[tuple[str, str]]) -> str:
@@ -28,7 +26,7 @@ def _columns(rows: Sequence[tuple[str, str]]) -> str:
 def _options(options: Sequence[Option]) -> str:
     groups: dict[str, list[tuple[str, str]]] = {}
     for option in options:
-        if not option.hidden:
+        if option.shown:
             groups.setdefault(option.group, []).append(_option_row(option))
     return "".join(
         f"\n{group if group == 'Options' else group + ' options'}:\n{_columns(rows)}" for group, rows in groups.items()

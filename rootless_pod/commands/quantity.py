@@ -59,15 +59,15 @@ def parse_size(text: str) -> int:
 
 
 def parse_duration(text: str) -> int:
-    """Return a duration in nanoseconds: ``1h30m``, ``250ms``, or plain seconds.
+    """Return a duration in nanoseconds: ``1h30m``, ``250ms``, or plain milliseconds.
 
-    Source: Go's time.ParseDuration; plain numbers are seconds, as podman takes them for ``--interval``.
+    Source: Go's time.ParseDuration; plain numbers are milliseconds, as podman takes them for ``wait --interval``.
 
     Raises:
         ValueError: what is wrong with ``text``.
     """
     if _is_decimal(text):
-        return int(float(text) * 10**9)
+        return int(float(text) * 10**6)
     total, rest = 0.0, text
     while rest:
         number = rest[: len(rest) - len(rest.lstrip("0123456789."))]
@@ -81,6 +81,15 @@ def parse_duration(text: str) -> int:
     if not text:
         raise ValueError("not a duration (such as 90s, 1h30m or 250ms)")
     return int(total)
+
+
+def seconds_of(text: str) -> float:
+    """Return a duration in seconds.
+
+    Raises:
+        ValueError: what is wrong with ``text``.
+    """
+    return parse_duration(text) / 10**9
 
 
 def parse_bool(text: str) -> bool:

@@ -208,7 +208,7 @@ def render(source: str, value: object) -> str:
 
 
 def unescape(form: str) -> str:
-    """Turn the two characters ``\\t`` or ``\\n``, as shells hand them over, into a tab or a line's end."""
+    r"""Turn the two characters ``\t`` or ``\n``, as shells hand them over, into a tab or a line's end."""
     return form.replace("\\t", "\t").replace("\\n", "\n")
 
 

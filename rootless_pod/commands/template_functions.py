@@ -88,7 +88,8 @@ def _slice(value: Any, *bounds: Any) -> Any:
         raise FunctionError(f"{go_type(value)} cannot be sliced")
     if any(not isinstance(bound, int) or not 0 <= bound <= len(value) for bound in bounds) or len(bounds) > 2:
         raise FunctionError("slice bounds out of range")
-    first, last = (*bounds, *(0, len(value))[len(bounds) :])
+    first = bounds[0] if bounds else 0
+    last = bounds[1] if len(bounds) > 1 else len(value)
     if first > last:
         raise FunctionError("slice bounds out of range")
     return value[first:last]

@@ -47,7 +47,7 @@ class Lexer:
         self.at = 0
         self.tokens: list[Token] = []
 
-    def add(self, kind: str, value: object, at: int) -> None:
+    def _add(self, kind: str, value: object, at: int) -> None:
         self.tokens.append(Token(kind=kind, value=value, at=at))
 
     def run(self) -> list[Token]:
@@ -67,31 +67,31 @@ class Lexer:
             if trim_right:
                 text = text.rstrip(_SPACE)
             if text:
-                self.add("text", text, self.at)
+                self._add("text", text, self.at)
             if begin < 0:
                 break
             self.at = begin + (3 if trim_right else 2)
-            trim = self.read_action(begin)
+            trim = self._read_action(begin)
         return self.tokens
 
-    def read_action(self, begin: int) -> bool:
+    def _read_action(self, begin: int) -> bool:
         """Read up to the closing braces; return whether the text after them is trimmed."""
         source = self.source
         if source[self.at :].lstrip(_SPACE).startswith("/*"):
-            return self.skip_comment(begin)
-        self.add("open", None, begin)
+            return self._skip_comment(begin)
+        self._add("open", None, begin)
         while True:
             if self.at >= len(source):
                 raise fault(source, begin, "the action is not closed")
             for closing in ("-}}", "}}"):
                 spaced = closing == "}}" or source[self.at - 1] in _SPACE
                 if source.startswith(closing, self.at) and spaced:
-                    self.add("close", None, self.at)
+                    self._add("close", None, self.at)
                     self.at += len(closing)
                     return closing == "-}}"
-            self.read_token()
+            self._read_token()
 
-    def skip_comment(self, begin: int) -> bool:
+    def _skip_comment(self, begin: int) -> bool:
         end = self.source.find("*/", self.at)
         rest = self.source[end + 2 :] if end >= 0 else ""
         if rest.startswith("}}"):
@@ -102,45 +102,45 @@ class Lexer:
             return True
         raise fault(self.source, begin, "the comment is not closed")
 
-    def read_token(self) -> None:
+    def _read_token(self) -> None:
         source, at = self.source, self.at
         letter = source[at]
         following = source[at + 1 : at + 2]
         if letter in _SPACE:
             while self.at < len(source) and source[self.at] in _SPACE:
                 self.at += 1
-            self.add("space", None, at)
+            self._add("space", None, at)
         elif letter in "\"`'":
-            self.read_constant(letter)
+            self._read_constant(letter)
         elif letter == "." and (_is_name(following) and not following.isdigit()):
             self.at += 1
-            self.add("field", self.read_name(), at)
+            self._add("field", self._read_name(), at)
         elif letter == "." and not following.isdigit():
             self.at += 1
-            self.add("dot", None, at)
+            self._add("dot", None, at)
         elif letter == "$":
             self.at += 1
-            self.add("variable", self.read_name(), at)
+            self._add("variable", self._read_name(), at)
         elif letter.isdigit() or letter in ".+-":
-            self.read_number()
+            self._read_number()
         elif _is_name(letter):
-            self.add("word", self.read_name(), at)
+            self._add("word", self._read_name(), at)
         elif source.startswith(":=", at):
             self.at += 2
-            self.add(":=", None, at)
+            self._add(":=", None, at)
         elif letter in "()|,=":
             self.at += 1
-            self.add(letter, None, at)
+            self._add(letter, None, at)
         else:
             raise fault(source, at, f"unexpected {letter!r}")
 
-    def read_name(self) -> str:
+    def _read_name(self) -> str:
         begin = self.at
         while self.at < len(self.source) and _is_name(self.source[self.at]):
             self.at += 1
         return self.source[begin : self.at]
 
-    def read_number(self) -> None:
+    def _read_number(self) -> None:
         begin = self.at
         self.at += 1
         while self.at < len(self.source) and (_is_name(self.source[self.at]) or self.source[self.at] in ".+-"):
@@ -155,9 +155,9 @@ class Lexer:
                 value = float(text)
             except ValueError:
                 raise fault(self.source, begin, f"{text!r} is not a number") from None
-        self.add("number", value, begin)
+        self._add("number", value, begin)
 
-    def read_constant(self, quote: str) -> None:
+    def _read_constant(self, quote: str) -> None:
         source, begin = self.source, self.at
         self.at += 1
         parts = []
@@ -168,16 +168,16 @@ class Lexer:
             self.at += 1
             if letter == quote:
                 break
-            parts.append(self.read_escape() if letter == "\\" and quote != "`" else letter)
+            parts.append(self._read_escape() if letter == "\\" and quote != "`" else letter)
         text = "".join(parts)
         if quote != "'":
-            self.add("string", text, begin)
+            self._add("string", text, begin)
         elif len(text) == 1:
-            self.add("number", ord(text), begin)
+            self._add("number", ord(text), begin)
         else:
             raise fault(source, begin, "a character constant holds one character")
 
-    def read_escape(self) -> str:
+    def _read_escape(self) -> str:
         letter = self.source[self.at : self.at + 1]
         self.at += 1
         if letter in _ESCAPES and letter:

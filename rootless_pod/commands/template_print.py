@@ -41,30 +41,34 @@ def go_float(number: float, precision: int = -1) -> str:
     return text
 
 
-def print_value(value: object, *, quoted: bool = False, inside: bool = False) -> str:
-    """Return ``value`` as Go's ``%v`` prints it."""
-    if value is NO_VALUE:
-        return "<nil>" if inside else "<no value>"
-    if value is None:
+def print_value(value: object, *, quoted: bool = False, inside: bool = False, named: bool = False) -> str:
+    """Return ``value`` as Go's ``%v`` prints it (``quoted``: ``%q``; ``named``: ``%+v``, with the fields' names)."""
+    if isinstance(value, str):
+        return quote(value) if quoted else value
+    if isinstance(value, (list, tuple)):
+        return "[" + " ".join(print_value(item, quoted=quoted, inside=True, named=named) for item in value) + "]"
+    if isinstance(value, dict):
+        return _print_dict(value, quoted=quoted, named=named)
+    return _print_simple(value, inside=inside)
+
+
+def _print_simple(value: object, *, inside: bool) -> str:
+    if value is NO_VALUE and not inside:
+        return "<no value>"
+    if value is NO_VALUE or value is None:
         return "<nil>"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str):
-        return quote(value) if quoted else value
-    if isinstance(value, float):
-        return go_float(value)
-    if isinstance(value, (list, tuple)):
-        return "[" + " ".join(print_value(item, quoted=quoted, inside=True) for item in value) + "]"
-    if is_struct(value):
-        assert isinstance(value, dict)
-        return "{" + " ".join(print_value(item, quoted=quoted, inside=True) for item in value.values()) + "}"
-    if isinstance(value, dict):
-        inner = (
-            f"{print_value(key, quoted=quoted)}:{print_value(value[key], quoted=quoted, inside=True)}"
-            for key in sorted(value)
-        )
-        return f"map[{' '.join(inner)}]"
-    return str(value)
+    return go_float(value) if isinstance(value, float) else str(value)
+
+
+def _print_dict(value: dict[Any, object], *, quoted: bool, named: bool) -> str:
+    struct = is_struct(value)
+    parts = []
+    for key in value if struct else sorted(value):
+        name = "" if struct and not named else f"{print_value(key, quoted=quoted and not struct)}:"
+        parts.append(name + print_value(value[key], quoted=quoted, inside=True, named=named))
+    return f"{{{' '.join(parts)}}}" if struct else f"map[{' '.join(parts)}]"
 
 
 def go_type(value: object) -> str:
@@ -145,18 +149,20 @@ class _Verb:
 
     def show(self, value: object) -> str:
         letter = self.letter
-        if letter == "v":
-            return self.pad(
-                quote(value) if "#" in self.flags and isinstance(value, str) else print_value(value, inside=True)
-            )
+        if letter == "v" and isinstance(value, str):
+            return self.pad(quote(value) if "#" in self.flags else value)
+        if letter == "v" or (letter == "t" and isinstance(value, bool)):
+            return self.pad(print_value(value, inside=True, named="+" in self.flags))
         if letter == "T":
             return self.pad(go_type(value))
-        if letter == "t" and isinstance(value, bool):
-            return self.pad(print_value(value))
         if letter in "sqxX" and isinstance(value, str):
             return self.pad(self.show_text(value))
         if letter in "sq" and isinstance(value, (list, tuple, dict)):
             return self.pad(print_value(value, quoted=letter == "q"))
+        return self.show_number(value)
+
+    def show_number(self, value: object) -> str:
+        letter = self.letter
         if isinstance(value, int) and not isinstance(value, bool) and letter in "dxXobcqU":
             return self.pad(self.show_integer(value), numeric=letter in "dxXob")
         if isinstance(value, float) and letter in "feEgG":

@@ -11,17 +11,11 @@ import time
 def in_words(seconds: float) -> str:
     """Return a length of time: ``Less than a second``, ``5 minutes``, ``About an hour``."""
     whole = int(seconds)
-    if whole < 1:
-        return "Less than a second"
-    if whole == 1:
-        return "1 second"
     if whole < 60:
-        return f"{whole} seconds"
+        return "Less than a second" if whole < 1 else "1 second" if whole == 1 else f"{whole} seconds"
     minutes = whole // 60
-    if minutes == 1:
-        return "About a minute"
     if minutes < 60:
-        return f"{minutes} minutes"
+        return "About a minute" if minutes == 1 else f"{minutes} minutes"
     hours = int(seconds / 3600 + 0.5)
     if hours == 1:
         return "About an hour"

@@ -37,6 +37,11 @@ def panel_of(word: str) -> str:
     return next((panel for panel, words in PANELS if word in words), "rpod itself")
 
 
+def _panel_order(word: str, group: str) -> int:
+    order = [panel for panel, _ in PANELS]
+    return 0 if group or panel_of(word) not in order else order.index(panel_of(word)) + 1
+
+
 def load_command(words: str) -> Command:
     """Import and return the declaration of a command in ``index.COMMANDS``."""
     name = f"rootless_pod.commands.{index.COMMANDS[words][0]}"
@@ -74,17 +79,20 @@ def make_option(option: Option) -> TyperOption:
     from typer.core import TyperOption
 
     spelled = [option.key, option.name, *option.aliases, *([option.short] if option.short else [])]
-    more: dict[str, Any] = {"help": escape(option.help), "hidden": option.hidden, "rich_help_panel": option.group}
+    more: dict[str, Any] = {
+        "help": escape(option.help_with_default),
+        "hidden": not option.shown,
+        "rich_help_panel": option.group,
+    }
     if option.kind == "flag":
         return TyperOption(param_decls=spelled, is_flag=True, **more)
-    shown = option.initial if option.initial not in (None, "", (), 0) else None
     return TyperOption(
         param_decls=spelled,
         type=_checked(option),
         multiple=option.kind == "list",
-        metavar=option.metavar or _METAVARS.get(option.kind, "TEXT"),
+        metavar=option.metavar or "|".join(option.choices) or _METAVARS.get(option.kind, "TEXT"),
         autocompletion=_completion(option.completes, option.choices),
-        show_default=str(shown) if shown is not None and "default" not in option.help else False,
+        show_default=False,
         **more,
     )
 
@@ -163,7 +171,9 @@ def make_group(group: str = "") -> TyperGroup:
     summary = index.GROUPS[group] if group else RPOD.summary
     return TyperGroup(
         name=group or PROGRAM,
-        commands=dict(sorted(commands.items())),
+        commands={
+            name: commands[name] for name in sorted(commands, key=lambda name: (_panel_order(name, group), name))
+        },
         params=[] if group else [make_option(option) for option in RPOD.options],
         help=escape(f"{summary}."),
         short_help=escape(summary),
@@ -175,8 +185,8 @@ def make_group(group: str = "") -> TyperGroup:
 
 def _typer_is_here() -> bool:
     try:
-        import rich.markup
-        import typer.core  # noqa: F401 - asked for, used later
+        __import__("rich.markup")
+        __import__("typer.core")
     except ImportError:
         return False
     return True
@@ -208,7 +218,7 @@ def show_help(words: Sequence[str]) -> int:
 def complete(argv: Sequence[str]) -> int:
     """Answer the shell's question in ``_RPOD_COMPLETE`` on stdout; return the exit code."""
     try:
-        from typer.completion import completion_init
+        from typer.completion import completion_init  # type: ignore[attr-defined]
     except ImportError:
         return 1
     completion_init()
