@@ -13,7 +13,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from rootless_pod.fuse.filesystems.layers import UPPER, remove_tree
+from rootless_pod.fuse.filesystems.layers import DOT_WHITEOUT, UPPER, remove_tree
 from rootless_pod.fuse.whiteout import is_whiteout
 from rootless_pod.linux.rename import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT, renameat2
 
@@ -82,6 +82,7 @@ class Changes:
     def _make(
         self, parent: Node, name: bytes, mode: int, owner: Owner, make: Callable[[bytes, int], None]
     ) -> tuple[Node, os.stat_result]:
+        _check_name(name)
         parent_fd = self._copy_up.directory(parent)
         above = os.fstat(parent_fd)
         if above.st_mode & stat.S_ISGID:
@@ -131,6 +132,7 @@ class Changes:
 
     async def link(self, node: Node, parent: Node, name: bytes) -> os.stat_result:
         """Give the file one more name; return its new status."""
+        _check_name(name)
         await self._copy_up.file(node)
         parent_fd = self._copy_up.directory(parent)
         source, source_fd = self._tree.place(node)
@@ -222,11 +224,12 @@ class Changes:
         """Rename, as renameat2(2) with ``RENAME_NOREPLACE`` or ``RENAME_EXCHANGE``.
 
         Raises:
-            OSError: ``EXDEV`` for a directory with parts in lower layers (programs then copy and delete),
+            OSError: ``EXDEV`` for a big directory with parts in lower layers (programs then copy and delete),
                 ``ENOTEMPTY``, ``EEXIST``, ``ENOENT``, ``EINVAL`` for other flags.
         """
         if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), old)
+        _check_name(new)
         source = self._node_at(old_parent, old)
         target = self._tree.lookup(new_parent, new)
         if target is not None and flags & RENAME_NOREPLACE:
@@ -269,8 +272,9 @@ class Changes:
 
     async def _bring_up(self, node: Node) -> None:
         if node.is_dir and not self._tree.is_pure_upper(node):
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), node.name)
-        await self._copy_up.file(node)
+            await self._copy_up.tree(node)
+        else:
+            await self._copy_up.file(node)
 
     def _check_replaceable(self, source: Node, target: Node, name: bytes) -> None:
         number = 0
@@ -320,6 +324,12 @@ class Changes:
         inodes.attach(target, old_parent, old)
         inodes.detach(source, old_parent, old)
         inodes.detach(target, new_parent, new)
+
+
+def _check_name(name: bytes) -> None:
+    """Refuse names that would read as whiteouts (fuse-overlayfs refuses them as well)."""
+    if name.startswith(DOT_WHITEOUT):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), name)
 
 
 def _is_whiteout_at(dir_fd: int, name: bytes) -> bool:

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from rootless_pod.fuse.filesystems.layers import UPPER, remove_tree, shown_xattr, through
+from rootless_pod.fuse.filesystems.layers import (
+    DOT_WHITEOUT,
+    UPPER,
+    list_entries,
+    remove_tree,
+    shown_xattr,
+    through,
+)
+from rootless_pod.fuse.whiteout import OPAQUE_NAME, is_whiteout
 
 if TYPE_CHECKING:
     from rootless_pod.fuse.filesystems.inodes import Node
@@ -24,6 +32,9 @@ if TYPE_CHECKING:
 FICLONE = 0x40049409
 """Source: linux/fs.h."""
 THREAD_SIZE_BYTES = 1 << 20
+TREE_ENTRIES = 8192
+TREE_BYTES = 256 << 20
+"""Up to this size a directory of lower layers is brought up to be renamed; beyond it programs have to copy."""
 _CHUNK_BYTES = 8 << 20
 _NO_CLONE = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM}
 _NO_XATTR = {errno.EOPNOTSUPP, errno.EPERM, errno.EACCES}
@@ -73,6 +84,58 @@ class CopyUp:
             for below in reversed(missing):
                 self._copy_directory(below)
         return self._tree.inodes.dir_fd(node, UPPER)
+
+    async def tree(self, node: Node) -> None:
+        """Bring up a directory with all below it: afterwards no lower layer takes part in it.
+
+        Raises:
+            OSError: ``EXDEV``, it is too big for that; nothing was changed.
+        """
+        below: list[Node] = []
+        try:
+            self._gather(node, below)
+            for inner in (node, *below):
+                self._tree.inodes.trim_fds()
+                await self.file(inner)
+            if node.parent is None:
+                raise FileNotFoundError(errno.ENOENT, "directory was deleted", node.name)
+            self._layers.set_opaque(self._tree.inodes.dir_fd(node.parent, UPPER), node.name)
+            for inner in (node, *below):
+                if inner.is_dir and inner.orphan_fd < 0:
+                    self._tree.inodes.trim_fds()
+                    self._close_lower(inner)
+        finally:
+            self._tree.inodes.forget([(inner.ident, 1) for inner in below])
+
+    def _gather(self, node: Node, below: list[Node]) -> None:
+        """Collect all nodes below ``node``, parents first, each held by one lookup."""
+        size = 0
+        waiting = [node]
+        while waiting:
+            self._tree.inodes.trim_fds()
+            directory = waiting.pop()
+            for name in self._tree.list(directory):
+                found = self._tree.lookup(directory, name)
+                if found is None:
+                    continue
+                inner, status = found
+                inner.lookups += 1
+                below.append(inner)
+                size += 0 if inner.in_upper else status.st_size
+                if len(below) > TREE_ENTRIES or size > TREE_BYTES:
+                    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), node.name)
+                if inner.is_dir:
+                    waiting.append(inner)
+
+    def _close_lower(self, node: Node) -> None:
+        """Take the lower layers out of a directory that was brought up whole, and the whiteouts against them."""
+        dir_fd = self._tree.inodes.dir_fd(node, UPPER)
+        for name, special in list_entries(dir_fd):
+            whited = special and is_whiteout(os.stat(name, dir_fd=dir_fd, follow_symlinks=False))
+            if whited or (name.startswith(DOT_WHITEOUT) and name != OPAQUE_NAME):
+                os.unlink(name, dir_fd=dir_fd)
+        self._tree.inodes.close_fds(node)
+        node.layers = (UPPER,)
 
     def _copy_directory(self, node: Node) -> None:
         if node.parent is None:

@@ -76,7 +76,6 @@ class Layers:
         if self.writable:
             self.sweep_work()
             self.can_mknod = self._try_mknod()
-        self.dot_whiteouts = not self.can_mknod
 
     def work_name(self) -> bytes:
         """Return a fresh name in the work directory."""
@@ -108,7 +107,7 @@ class Layers:
             except OSError as error:
                 if error.errno not in {errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES}:
                     raise
-        return self.dot_whiteouts and has_name(dir_fd, name + b"/" + whiteout.OPAQUE_NAME)
+        return has_name(dir_fd, name + b"/" + whiteout.OPAQUE_NAME)
 
     def set_opaque(self, dir_fd: int, name: bytes) -> None:
         """Make the directory ``name`` hide the layers below."""
@@ -117,15 +116,14 @@ class Layers:
         except OSError as error:
             if error.errno not in {errno.EOPNOTSUPP, errno.EPERM}:
                 raise
-            self.dot_whiteouts = True
             marker = os.open(
                 name + b"/" + whiteout.OPAQUE_NAME, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=dir_fd
             )
             os.close(marker)
 
     def hides(self, dir_fd: int, name: bytes) -> bool:
-        """Tell whether a ``.wh.`` file hides ``name`` in this layer (only where the host can't do better)."""
-        return self.dot_whiteouts and has_name(dir_fd, DOT_WHITEOUT + name)
+        """Tell whether a ``.wh.`` file of this layer hides ``name`` in the layers below."""
+        return has_name(dir_fd, DOT_WHITEOUT + name)
 
     def make_whiteout(self, dir_fd: int, name: bytes) -> None:
         """Hide ``name`` of the layers below; nothing of that name may be in ``dir_fd``."""
@@ -136,12 +134,12 @@ class Layers:
 
     def clear_dot_whiteout(self, dir_fd: int, name: bytes) -> bool:
         """Remove the ``.wh.`` file that hides ``name``; return whether there was one."""
-        if not self.dot_whiteouts:
-            return False
         try:
             os.unlink(DOT_WHITEOUT + name, dir_fd=dir_fd)
-        except FileNotFoundError:
-            return False
+        except OSError as error:
+            if error.errno in {errno.ENOENT, errno.ENAMETOOLONG}:
+                return False
+            raise
         return True
 
 
@@ -149,8 +147,10 @@ def has_name(dir_fd: int, name: bytes) -> bool:
     """Tell whether ``name`` exists in the directory."""
     try:
         os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ENAMETOOLONG}:
+            return False
+        raise
     return True
 
 

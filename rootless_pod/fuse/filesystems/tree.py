@@ -57,7 +57,7 @@ class Tree:
         Raises:
             OSError: the name is too long, or a layer can't be read.
         """
-        if self.layers.dot_whiteouts and name.startswith(DOT_WHITEOUT):
+        if name.startswith(DOT_WHITEOUT):
             return None
         merged: list[int] = []
         top: os.stat_result | None = None
@@ -66,7 +66,7 @@ class Tree:
             try:
                 status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
             except FileNotFoundError:
-                if self.layers.hides(dir_fd, name):
+                if index != layers[-1] and self.layers.hides(dir_fd, name):
                     break
                 continue
             if not stat.S_ISDIR(status.st_mode):
@@ -142,7 +142,7 @@ class Tree:
             dir_fd = self.inodes.dir_fd(node, index)
             hides: list[bytes] = []
             for name, special in list_entries(dir_fd):
-                if self.layers.dot_whiteouts and name.startswith(DOT_WHITEOUT):
+                if name.startswith(DOT_WHITEOUT):
                     hides.append(name[len(DOT_WHITEOUT) :])
                 elif name in shown or name in hidden:
                     continue
