@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from rootless_pod.image.layout import Layout
+    from rootless_pod.image.layout import BlobWriter, Layout
     from rootless_pod.image.progress import Progress
     from rootless_pod.image.source import BlobReader, ImageSource
     from rootless_pod.paths import Paths
@@ -247,37 +247,37 @@ def _bring(
     descriptor = task.descriptor
     if layout.has_blob(descriptor.digest, descriptor.size):
         with open(layout.blob_path(descriptor.digest), "rb", buffering=0) as file:
-            blob = VerifiedBlob(_Reporting(file, on_progress), descriptor)
-            _unpack(store, blob, task, single_id=single_id)
+            _unpack(store, _Copying(file, on_progress), task, single_id=single_id)
         return
     reader = source.blob(descriptor)
     try:
         with layout.new_blob(f"layer {descriptor.digest}") as copy:
-            blob = VerifiedBlob(_Reporting(reader, on_progress), descriptor, copy=copy)
+            copying = _Copying(reader, on_progress, copy)
             if store.has_layer(task.chain_id):
-                blob.finish()
+                VerifiedBlob(copying, descriptor).finish()
             else:
-                _unpack(store, blob, task, single_id=single_id)
+                _unpack(store, copying, task, single_id=single_id)
             copy.commit(descriptor.digest)
     finally:
         reader.close()
 
 
-def _unpack(store: Store, blob: VerifiedBlob, task: LayerTask, *, single_id: bool) -> None:
+def _unpack(store: Store, blob: _Copying, task: LayerTask, *, single_id: bool) -> None:
     """Unpack into staging and, when every digest is right, give it its name."""
     descriptor = task.descriptor
+    verified = VerifiedBlob(blob, descriptor)
     with store.staging() as staging:
         result = unpack_layer(
-            open_compressed(blob, descriptor.media_type),
+            open_compressed(verified, descriptor.media_type),
             staging.diff,
             single_id=single_id,
             lower_dirs=LowerDirs.below(store, task.below),
         )
-        blob.finish()
+        verified.finish()
         if result.diff_id != task.diff_id:
             raise Corrupt(
-                f"layer {descriptor.digest} unpacks to {result.diff_id}, the image's config says {task.diff_id}",
-                remedy="pull or export the image anew from its source",
+                f"layer {descriptor.digest} unpacks to {result.diff_id}, but the image's config says {task.diff_id}",
+                remedy="ask the image's publisher: manifest and config don't belong together",
             )
         info = LayerInfo(
             chain_id=task.chain_id,
@@ -295,17 +295,20 @@ def _unpack(store: Store, blob: VerifiedBlob, task: LayerTask, *, single_id: boo
         staging.commit(task.chain_id, info)
 
 
-class _Reporting:
-    """A reader that says now and then how far it is."""
+class _Copying:
+    """A reader whose bytes also go into a blob of the store, and that says now and then how far it is."""
 
-    def __init__(self, reader: BlobReader, report: Callable[[int], None]) -> None:
+    def __init__(self, reader: BlobReader, report: Callable[[int], None], copy: BlobWriter | None = None) -> None:
         self._reader = reader
         self._report = report
+        self._copy = copy
         self._seen = 0
         self._said_at = time.monotonic()
 
     def read(self, size: int, /) -> bytes:
         data = self._reader.read(size)
+        if data and self._copy is not None:
+            self._copy.write(data)
         self._seen += len(data)
         now = time.monotonic()
         if now - self._said_at >= _REPORT_SECONDS:

@@ -105,7 +105,7 @@ class Layout:
 
     def blob_path(self, digest: str) -> str:
         """Return where the blob lies (whether it is there or not)."""
-        return f"{self.root}/blobs/sha256/{digest.removeprefix('sha256:')}"
+        return f"{self.root}/blobs/{digest.replace(':', '/')}"
 
     def has_blob(self, digest: str, size: int | None = None) -> bool:
         """Whether the blob is here (and has ``size`` bytes)."""
@@ -248,7 +248,10 @@ class BlobWriter:
         """Put the blob in its place; the caller has checked that its bytes have ``digest``. Survives a power cut."""
         try:
             os.fsync(self._fd)
-            os.rename(self._path, self._layout.blob_path(digest))
+            target = self._layout.blob_path(digest)
+            if not digest.startswith("sha256:"):
+                os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            os.rename(self._path, target)
         except OSError as cause:
             raise disk_error(cause, f"cannot keep {self._what}", self._layout.root) from cause
         self._path = ""

@@ -185,7 +185,10 @@ def read_image(paths: Paths, layout: Layout, entry: IndexEntry, entries: tuple[I
     record = _cached_record(paths, entry.digest)
     if record is None:
         record = make_record(layout, entry.digest)
-        _keep_record(paths, entry.digest, record)
+        unpacked = _unpacked_bytes(paths, record["layers"])
+        if unpacked is not None:
+            record["size_bytes"] = unpacked + len(record["config"]) + entry.size
+            _keep_record(paths, entry.digest, record)
     config = parse_config(record["config"].encode())
     digests = {one.digest for one in entries if one.image_id == record["id"]} | {entry.digest}
     return Image(
@@ -216,6 +219,17 @@ def _keep_record(paths: Paths, digest: str, record: dict[str, Any]) -> None:
         write_bytes(f"{directory}/{digest.removeprefix('sha256:')}.json", jsontext.dumps(record).encode())
     except OSError:
         pass
+
+
+def _unpacked_bytes(paths: Paths, layers: list[str]) -> int | None:
+    """Return the size of the unpacked layers together; None while one is missing."""
+    from rootless_pod.storage.store import Store
+
+    store = Store(paths)
+    try:
+        return sum(store.layer_info(chain).size_bytes for chain in layers)
+    except RpodError:
+        return None
 
 
 def drop_record(paths: Paths, digest: str) -> None:

@@ -8,7 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from rootless_pod.image.layout import BlobWriter
     from rootless_pod.oci.descriptor import Descriptor
 
     class BlobReader(Protocol):
@@ -36,31 +35,20 @@ if TYPE_CHECKING:
 
 
 class VerifiedBlob:
-    """Reads a blob and checks digest and size as it goes by; a copy may go into the image store.
+    """Reads a blob and checks digest and size as it goes by; ``finish`` must come before the bytes are trusted."""
 
-    ``finish`` must be called before the bytes are trusted.
-    """
-
-    def __init__(self, reader: BlobReader, descriptor: Descriptor, *, copy: BlobWriter | None = None) -> None:
-        """Take over ``reader``; ``copy`` gets every byte."""
+    def __init__(self, reader: BlobReader, descriptor: Descriptor) -> None:
+        """Read from ``reader``, which the caller closes."""
         from rootless_pod.oci.digest import Verifier
 
         self._reader = reader
-        self._copy = copy
-        self._verifier = Verifier(descriptor.digest, descriptor.size, what="layer" if copy else "blob")
+        self._verifier = Verifier(descriptor.digest, descriptor.size)
 
-    @property
-    def seen(self) -> int:
-        """How many bytes went by."""
-        return self._verifier.seen
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return up to ``size`` bytes (a piece of convenient size when negative), nothing at the end."""
-        data = self._reader.read(size if size > 0 else 1 << 18)
+    def read(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes, nothing at the end."""
+        data = self._reader.read(size)
         if data:
             self._verifier.update(data)
-            if self._copy is not None:
-                self._copy.write(data)
         return data
 
     def finish(self) -> None:

@@ -1,0 +1,82 @@
+"""``rpod pull``."""
+
+from __future__ import annotations
+
+import sys
+
+from rootless_pod.commands.declare import Argument, Call, Command, flag, text
+from rootless_pod.errors import RpodError, Usage
+
+REGISTRY_OPTIONS = (
+    text("--authfile", "File of registry credentials", metavar="FILE", completes="file"),
+    text("--cert-dir", "Directory of TLS certificates and keys for the registry", metavar="DIR", completes="directory"),
+    text("--creds", "Credentials for the registry", metavar="USER[:PASSWORD]"),
+    flag("--tls-verify", "Speak HTTPS and check certificates", default=True),
+)
+
+COMMAND = Command(
+    name="pull",
+    summary="Pull an image from a registry or an archive",
+    help=(
+        "Brings images here and prints their ids. Besides a name, an image may be given as docker://NAME, "
+        "oci:DIRECTORY[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME] or dir:DIRECTORY."
+    ),
+    options=(
+        flag("--all-tags", "Pull every tag of the repository", "-a"),
+        text("--arch", "Choose the image for this architecture", metavar="ARCH"),
+        *REGISTRY_OPTIONS,
+        flag("--disable-content-trust", "Accepted for Docker's sake: there is no Docker content trust here", hidden=True),
+        text("--os", "Choose the image for this operating system", metavar="OS"),
+        text("--platform", "Choose the image for OS/ARCH[/VARIANT]", metavar="PLATFORM"),
+        flag("--quiet", "Show no progress", "-q"),
+        text("--variant", "Choose the image for this variant of the architecture", metavar="VARIANT"),
+    ),
+    arguments=(Argument(name="IMAGE", kind="many", least=1, help="Names of images"),),
+    examples=("rpod pull docker.io/library/debian:12", "rpod pull --tls-verify=false localhost:5000/app", "rpod pull oci:./layout:v1"),
+)
+
+
+def main(call: Call) -> int:
+    """Pull each image; go on after a failure, as the others may be fine."""
+    from rootless_pod.image.pull import PullOptions, pull
+
+    options = PullOptions(
+        platform=wanted_platform(call),
+        quiet=call.flag("quiet"),
+        tls_verify=call.flag("tls_verify") if "tls_verify" in call.given else None,
+        authfile=call.text("authfile") or None,
+        creds=call.text("creds") or None,
+        cert_dir=call.text("cert_dir") or None,
+        all_tags=call.flag("all_tags"),
+        single_id=call.namespace is not None and call.namespace.single_id,
+    )
+    code = 0
+    for name in call.many("image"):
+        try:
+            for image in pull(call.paths, name, options):
+                sys.stdout.write(f"{image.id}\n")
+        except RpodError as error:
+            from rootless_pod.cli import report
+
+            sys.stdout.flush()
+            code = report(error)
+    return code
+
+
+def wanted_platform(call: Call) -> str | None:
+    """Return the platform that ``--platform`` or ``--os``, ``--arch`` and ``--variant`` ask for, None for the machine's.
+
+    Raises:
+        Usage: both ways were used, or a variant stands alone.
+    """
+    from rootless_pod.oci.platform import host_platform
+
+    platform = call.text("platform")
+    system, architecture, variant = call.text("os"), call.text("arch"), call.text("variant")
+    if not (system or architecture or variant):
+        return platform or None
+    if platform:
+        raise Usage("--platform can't go with --os, --arch or --variant", remedy="use one of the two ways")
+    here = host_platform()
+    parts = [system or here.os, architecture or here.architecture, *([variant] if variant else [])]
+    return "/".join(parts)

@@ -1,0 +1,148 @@
+"""Everything known of an image, in podman's words."""
+
+from __future__ import annotations
+
+from rootless_pod import jsontext
+from rootless_pod.errors import RpodError
+from rootless_pod.frozen import Frozen
+from rootless_pod.image.layout import open_layout
+from rootless_pod.storage.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless_pod.oci.image import Image
+    from rootless_pod.paths import Paths
+
+
+class HistoryEntry(Frozen):
+    """One step that made an image, the newest first; ``image_id`` is "" for all but the last step."""
+
+    image_id: str
+    created: str
+    created_by: str
+    size_bytes: int
+    comment: str
+
+
+def repo_digests(paths: Paths, image: Image) -> tuple[str, ...]:
+    """Return ``repository@digest`` for each repository the image is named in, sorted."""
+    if image.is_host:
+        return ()
+    found = set()
+    for entry in open_layout(paths).entries():
+        if entry.image_id == image.id or entry.digest == image.manifest_digest:
+            repository = repository_of(entry.name or "")
+            digests = {entry.digest, *([entry.pulled_digest] if entry.pulled_digest else [])}
+            found.update(f"{repository}@{digest}" for digest in digests if repository)
+    return tuple(sorted(found))
+
+
+def repository_of(name: str) -> str:
+    """Return a full name without its tag and digest."""
+    return split_name(name)[0]
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Split a full name into repository and tag ("" for a name with a digest)."""
+    bare, at, _digest = name.partition("@")
+    head, colon, tag = bare.rpartition(":")
+    if not colon or "/" in tag:
+        return bare, ""
+    return head, "" if at else tag
+
+
+def raw_config(paths: Paths, image: Image) -> dict[str, Any]:
+    """Return the config document; of ``host``, one made for it."""
+    if image.is_host:
+        inner = {"Env": list(image.config.env), "Cmd": list(image.config.cmd or ()), "WorkingDir": "/"}
+        return {"architecture": image.config.architecture, "os": image.config.os, "config": inner}
+    document = jsontext.loads(open_layout(paths).read_blob(f"sha256:{image.id}"))
+    return document if isinstance(document, dict) else {}
+
+
+def inspect_image(paths: Paths, image: Image) -> dict[str, Any]:
+    """Return what ``image inspect`` prints.
+
+    Raises:
+        NotFound, Corrupt: the config's blob is gone or damaged.
+    """
+    document = raw_config(paths, image)
+    manifest: dict[str, Any] = {}
+    if not image.is_host:
+        manifest = jsontext.loads(open_layout(paths).read_blob(image.manifest_digest))
+    store = Store(paths)
+    directories = [store.layer_path(chain) for chain in reversed(image.layers)]
+    found = {
+        "Id": image.id,
+        "Digest": image.manifest_digest,
+        "RepoTags": [name for name in image.names if "@" not in name],
+        "RepoDigests": list(repo_digests(paths, image)),
+        "Parent": "",
+        "Comment": document.get("comment", ""),
+        "Created": image.created,
+        "Config": document.get("config") or {},
+        "Version": document.get("docker_version", ""),
+        "Author": image.config.author,
+        "Architecture": image.config.architecture,
+        "Os": image.config.os,
+        "Size": image.size_bytes,
+        "VirtualSize": image.size_bytes,
+        "GraphDriver": {
+            "Name": "overlay",
+            "Data": {"UpperDir": directories[0], "LowerDir": ":".join(directories[1:])} if directories else None,
+        },
+        "RootFS": {"Type": "layers", "Layers": list(image.config.diff_ids)},
+        "Labels": image.config.labels or None,
+        "Annotations": manifest.get("annotations") or {},
+        "ManifestType": image.manifest_media_type,
+        "User": image.config.user,
+        "History": list(image.config.history),
+        "NamesHistory": list(reversed(image.names)),
+    }
+    if image.config.variant:
+        found["Variant"] = image.config.variant
+    if image.config.healthcheck:
+        found["HealthCheck"] = image.config.healthcheck
+    return found
+
+
+def history(paths: Paths, image: Image) -> tuple[HistoryEntry, ...]:
+    """Return the steps that made the image, the newest first; layers without a step are listed as well."""
+    sizes = _layer_sizes(paths, image)
+    steps = []
+    position = 0
+    for step in image.config.history:
+        size_bytes = 0
+        if not step.get("empty_layer") and position < len(sizes):
+            size_bytes = sizes[position]
+            position += 1
+        steps.append(
+            HistoryEntry(
+                image_id="",
+                created=str(step.get("created") or ""),
+                created_by=str(step.get("created_by") or ""),
+                size_bytes=size_bytes,
+                comment=str(step.get("comment") or ""),
+            )
+        )
+    steps += [
+        HistoryEntry(image_id="", created=image.created or "", created_by="", size_bytes=size_bytes, comment="")
+        for size_bytes in sizes[position:]
+    ]
+    steps.reverse()
+    if steps:
+        steps[0] = steps[0].replace(image_id=image.id)
+    return tuple(steps)
+
+
+def _layer_sizes(paths: Paths, image: Image) -> list[int]:
+    store = Store(paths)
+    sizes = []
+    for chain in image.layers:
+        try:
+            sizes.append(store.layer_info(chain).size_bytes)
+        except RpodError:
+            sizes.append(0)
+    return sizes
