@@ -71,7 +71,7 @@ def _is_ours(directory: str) -> bool:
 
 
 def enable_controllers(path: str, controllers: tuple[str, ...], *, leaf: str, root: str = ROOT) -> None:
-    """Hand ``controllers`` to the children of the cgroup ``path``, moving its own processes to the child ``leaf`` first.
+    """Hand ``controllers`` to the children of the cgroup ``path``; its own processes go to the child ``leaf`` first.
 
     A cgroup with processes of its own can't enable controllers ("no internal processes"). Idempotent.
 

@@ -44,15 +44,21 @@ def read_in_root(root: str, path: str, *, limit: int = 4 << 20) -> str | None:
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return None
-        parts, size = [], 0
-        while part := os.read(fd, 65536):
-            size += len(part)
-            if size > limit:
-                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
-            parts.append(part)
+        data = _read_all(fd, limit)
     finally:
         os.close(fd)
-    return b"".join(parts).decode(errors="surrogateescape")
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+    return data.decode(errors="surrogateescape")
+
+
+def _read_all(fd: int, limit: int) -> bytes:
+    """Read to the end, or little more than ``limit`` bytes."""
+    parts, size = [], 0
+    while size <= limit and (part := os.read(fd, 65536)):
+        size += len(part)
+        parts.append(part)
+    return b"".join(parts)
 
 
 def make_directories_in_root(
@@ -93,9 +99,9 @@ def _close(fds: list[int]) -> None:
 
 
 def _walk(root: str, path: str) -> tuple[list[int], str]:
-    """Follow all of ``path`` but its last component; return the open directories (outermost first) and that component.
+    """Follow all of ``path`` but its last component; return the open directories (outermost first) and that.
 
-    The last component is "" where the path ends in a directory already open (``/``, ``..``), and is never a symbolic link.
+    The component is "" where the path ends in a directory already open (``/``, ``..``), and never a symbolic link.
     """
     directories = [os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
     pending = [part for part in reversed(path.split("/")) if part not in ("", ".")]

@@ -5,19 +5,39 @@ Source: podman-run(1), --volume, --mount and --tmpfs; podman 4.3.1 (probed) for 
 
 from __future__ import annotations
 
+import os
+
 from rootless_pod.errors import Refused, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROPAGATION = frozenset("private rprivate slave rslave shared rshared unbindable runbindable".split())
+PROPAGATION = frozenset(["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"])
 _FLAGS = frozenset(
-    "rw ro exec noexec suid nosuid dev nodev atime noatime diratime nodiratime relatime norelatime strictatime"
-    " nostrictatime sync async".split()
+    [
+        "rw",
+        "ro",
+        "exec",
+        "noexec",
+        "suid",
+        "nosuid",
+        "dev",
+        "nodev",
+        "atime",
+        "noatime",
+        "diratime",
+        "nodiratime",
+        "relatime",
+        "norelatime",
+        "strictatime",
+        "nostrictatime",
+        "sync",
+        "async",
+    ]
 )
 _OPPOSITE = {"rw": "ro", "exec": "noexec", "suid": "nosuid", "dev": "nodev"}
-_TMPFS_KEYS = frozenset("size mode uid gid nr_inodes nr_blocks huge mpol".split())
+_TMPFS_KEYS = frozenset(["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "huge", "mpol"])
 _IGNORED = frozenset(("z", "Z", "relabel=shared", "relabel=private", "consistent", "cached", "delegated"))
 
 
@@ -83,7 +103,7 @@ def bind_options(texts: Sequence[str], where: str, *, volume: bool = False) -> t
 
 
 def tmpfs_options(texts: Sequence[str], where: str) -> tuple[str, ...]:
-    """Return the options of a tmpfs, complete: ``rw``, ``rprivate``, ``nosuid``, ``nodev``, ``tmpcopyup`` unless others are given.
+    """Return the options of a tmpfs, complete: rw, rprivate, nosuid, nodev, tmpcopyup unless others are given.
 
     Raises:
         Usage: an unknown word, or a size the kernel would not take.
@@ -121,3 +141,18 @@ def _check_tmpfs_value(key: str, value: str, where: str) -> None:
         return
     if not (number.isascii() and number.isdigit()) or (key == "mode" and set(number) - set("01234567")):
         raise Usage(f"{where}: invalid {key}: {value!r}")
+
+
+def locked(options: tuple[str, ...], flags: int) -> tuple[str, ...]:
+    """Add the flags the source's own mount has: in a user namespace a remount may not take them away.
+
+    Source: mount_namespaces(7), "Restrictions on mount namespaces"; ``flags`` is ``f_flag`` of statvfs(3).
+    """
+    added = [
+        word
+        for word, bit in (("nosuid", os.ST_NOSUID), ("nodev", os.ST_NODEV), ("noexec", os.ST_NOEXEC))
+        if flags & bit and word not in options and word.removeprefix("no") not in options
+    ]
+    if flags & os.ST_RDONLY and "rw" in options:
+        options = tuple("ro" if word == "rw" else word for word in options)
+    return (*options, *added)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def config_text(spec: Spec) -> str:
-    """Return the whole config.json; the seccomp text is put at the end of ``linux``, the last key, never parsed."""
+    """Return the whole config.json; the seccomp text goes to the end of ``linux``, the last key, unparsed."""
     text = jsontext.dumps(spec.config)
     return f'{text[:-2]},"seccomp":{spec.seccomp}}}}}' if spec.seccomp else text
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 _OPTIONS = ("rbind", "rprivate", "nosuid", "noexec", "rw")
 # Made by every OCI runtime in each container, and file systems of their own.
-_STANDARD = frozenset("null zero full random urandom tty console ptmx".split())
-_OWN_MOUNTS = frozenset("pts shm mqueue hugepages fd".split())
+_STANDARD = frozenset(["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"])
+_OWN_MOUNTS = frozenset(["pts", "shm", "mqueue", "hugepages", "fd"])
 
 
 def device_mounts(texts: Sequence[str]) -> tuple[ResolvedMount, ...]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rootless_pod.spec.namespaces import Namespaces
     from rootless_pod.spec.request import SpecRequest
     from rootless_pod.spec.user import Accounts
-    from rootless_pod.userns.idmap import IdMap
+    from rootless_pod.userns.idmap import IdMap, IdRange
 
 OCI_VERSION = "1.0.2"
 _SYSTEMD_PATHS = ("/usr/sbin/init", "/sbin/init", "/usr/local/sbin/init")
@@ -184,7 +184,7 @@ class _Making(Frozen):
         if KEEP_GROUPS in request.groups and len(request.groups) > 1:
             raise Usage("the '--group-add keep-groups' option is not allowed with any other --group-add options")
         added = () if request.groups == (KEEP_GROUPS,) else request.groups
-        wanted = request.user or mapping.default_user or (self.image.user if self.image else "")
+        wanted = request.user or (self.image.user if self.image else "") or mapping.default_user
         user = find_user(accounts, wanted, added)
         if not mapping.own and self.id_map.single_id and (user.uid, user.gid) != (0, 0):
             mapping = rootless.imply_mapping(user.uid, user.gid, self.id_map)
@@ -220,13 +220,13 @@ class _Making(Frozen):
             raise Usage(f"--hostname {hostname!r} is not a host name of at most {_HOST_NAME_MAX} characters")
         if hostname:
             return hostname
-        shared = spaces.net == namespaces.HOST or spaces.uts == namespaces.HOST
+        shared = namespaces.HOST in (spaces.net, spaces.uts)
         return self.host.hostname if shared else self.container_id[:12]
 
     def _accounts(
         self, accounts: Accounts, mapping: UserMapping, user: User
     ) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...], User]:
-        """Name the user and group that the image does not list: appended to its files, or shown as copies if read-only."""
+        """Name the user and group the image does not list: appended to its files, or shown as copies if read-only."""
         request, host = self.request, self.host
         files = [(".containerenv", self._container_env())]
         lines: dict[str, list[str]] = {"/etc/passwd": [], "/etc/group": []}
@@ -284,9 +284,7 @@ class _Making(Frozen):
             wanted,
         )
 
-    def _linux(
-        self, spaces: Namespaces, mapping: UserMapping, table: tuple[ResolvedMount, ...]
-    ) -> dict[str, Any]:
+    def _linux(self, spaces: Namespaces, mapping: UserMapping, table: tuple[ResolvedMount, ...]) -> dict[str, Any]:
         linux: dict[str, Any] = {}
         if spaces.user == namespaces.NEW:
             linux["uidMappings"] = rootless.mapping_json(mapping.uids)
@@ -327,7 +325,7 @@ class _Making(Frozen):
         return annotations
 
 
-def _outer(ranges: tuple[rootless.IdRange, ...] | None, container_id: int) -> int:
+def _outer(ranges: tuple[IdRange, ...] | None, container_id: int) -> int:
     """Return an id as the user's namespace has it; the same where the container has no namespace of its own."""
     if not ranges:
         return container_id

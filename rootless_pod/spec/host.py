@@ -15,24 +15,39 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # The number of each limit is resource.RLIMIT_NAME; the kernel has no more. Source: getrlimit(2).
-LIMIT_NAMES = (
-    "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
-)
+LIMIT_NAMES = [
+    "as",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+]
 _LIMIT_NUMBERS = {"locks": 10, "sigpending": 11, "msgqueue": 12, "nice": 13, "rtprio": 14, "rttime": 15}
 
 
 class HostFacts(Frozen):
-    """This machine, as far as the spec depends on it. The defaults describe an ordinary one, for tests."""
+    """One machine, as far as the spec depends on it. The defaults describe an ordinary one, for tests."""
 
     machine: str = "x86_64"
     hostname: str = "localhost"
     cgroups: Delegation = Delegation(layout="v2")
     capability_bits: int = ALL_BITS  # the bounding set of this process
-    limits: Mapping[str, tuple[int, int]] = {}  # noqa: RUF012 - name → (soft, hard), -1 = unlimited; never changed
+    limits: Mapping[str, tuple[int, int]] = {}  # name → (soft, hard), -1 = unlimited; never changed
     setgroups_allowed: bool = True
     apparmor: bool = False
     selinux: bool = False
-    environment: Mapping[str, str] = {}  # noqa: RUF012 - the caller's, never changed
+    environment: Mapping[str, str] = {}  # the caller's, never changed
     user_name: str = ""  # who runs rpod, on the host (for keep-id's passwd entry)
     user_home: str = ""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from rootless_pod.errors import NotFound, Refused, Usage
-from rootless_pod.oci.mountoptions import tmpfs_options
+from rootless_pod.oci.mountoptions import locked, tmpfs_options
 from rootless_pod.oci.runtime import ResolvedMount, depth
 from rootless_pod.spec.namespaces import HOST, NEW
 from rootless_pod.spec.process import INIT_TARGET
@@ -29,11 +29,15 @@ _QUIET = ("nosuid", "noexec", "nodev")
 _SCRATCH = ("rw", "rprivate", "nosuid", "nodev", "tmpcopyup")
 _DEFAULT_SHM = 65536 << 10
 _TTY_GID = 5
+_SHM = "/dev/shm"  # noqa: S108 - in the container, or the host's where asked for
 _ZONEINFO = "/usr/share/zoneinfo"
 
 
 def binds_sys(namespaces: Namespaces) -> bool:
-    """Tell whether /sys has to be the host's: a fresh sysfs needs a network namespace owned by the container's user namespace."""
+    """Tell whether /sys has to be the host's.
+
+    A fresh sysfs needs a network namespace that belongs to the container's own user namespace.
+    """
     return namespaces.net == HOST or (namespaces.user != HOST and namespaces.net != NEW)
 
 
@@ -85,7 +89,7 @@ def _sys(namespaces: Namespaces, *, privileged: bool) -> ResolvedMount:
 
 
 def _devpts_options(mapping: UserMapping, id_map: IdMap) -> tuple[str, ...]:
-    """The tty group can own terminals only where its id exists."""
+    """Return them with the tty group only where its id exists."""
     ranges = mapping.gids if mapping.own else id_map.gids
     known = bool(mapping.path) or to_parent(ranges, _TTY_GID) is not None
     options = ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")
@@ -104,20 +108,20 @@ def _shared_memory(request: SpecRequest, namespaces: Namespaces) -> tuple[Resolv
     if not namespaces.shared_memory:
         return ()
     if namespaces.ipc == HOST:
-        source = "/dev/shm"  # noqa: S108 - the host's, as asked for
+        source = _SHM
     elif namespaces.ipc.startswith("/proc/"):
         source = f"/proc/{namespaces.ipc.split('/')[2]}/root/dev/shm"
     else:
         size = parse_size(request.shm_size, "--shm-size") if request.shm_size else _DEFAULT_SHM
         options = (*_QUIET, "mode=1777", f"size={size}")
-        return (ResolvedMount(source="shm", target="/dev/shm", type="tmpfs", options=options),)
+        return (ResolvedMount(source="shm", target=_SHM, type="tmpfs", options=options),)
     if request.shm_size:
         raise Usage("--shm-size can't be set for shared memory that belongs to the host or another container")
-    return (_bind(source, "/dev/shm", *_QUIET),)
+    return (_bind(source, _SHM, *_QUIET),)
 
 
 def file_mounts(request: SpecRequest, *, run_dir: str, accounts: bool) -> tuple[ResolvedMount, ...]:
-    """Return the binds of single files: hosts, resolv.conf, hostname, .containerenv, the init program, the time zone.
+    """Return the binds of single files: names, .containerenv, the init program, the time zone.
 
     ``accounts``: passwd and group are shown as the copies in ``run_dir``.
     """
@@ -132,7 +136,9 @@ def file_mounts(request: SpecRequest, *, run_dir: str, accounts: bool) -> tuple[
     )
     mounts = [_bind(f"{run_dir}/{name}", target, *options) for name, target, asked in wanted if asked]
     if request.init:
-        mounts.append(_bind(_init_program(request), INIT_TARGET, "ro"))
+        program = _init_program(request)
+        flags = os.statvfs(program).f_flag
+        mounts.append(_bind(program, INIT_TARGET, *locked(("ro",), flags)))
     if request.timezone:
         mounts.append(_bind(_zone_file(request.timezone), "/etc/localtime", "ro", *_QUIET))
     return tuple(mounts)
@@ -222,7 +228,7 @@ def _covered(target: str, targets: set[str]) -> bool:
 
 
 def root_propagation(mounts: Iterable[ResolvedMount]) -> str:
-    """Return ``linux.rootfsPropagation``: a mount can only receive or share events if the root does ("" = the default)."""
+    """Return ``linux.rootfsPropagation``: a mount can only receive or share events if the root does ("": default)."""
     words = {word for mount in mounts for word in mount.options}
     if words & {"shared", "rshared"}:
         return "shared"

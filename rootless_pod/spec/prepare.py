@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 
 def prepare_rootfs(rootfs: str, spec: Spec) -> None:
-    """Make missing directories and append rows; no symbolic link of the image leads out of ``rootfs``. Idempotent
-    as far as ``generate`` is: it asks only for what it did not find.
+    """Make missing directories and append rows; no symbolic link of the image leads out of ``rootfs``.
+
+    Idempotent as far as ``generate`` is: it asks only for what it did not find.
 
     Raises:
         Refused: the tree does not allow it (a file in the way, a full or read-only file system).

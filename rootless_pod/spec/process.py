@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INIT_TARGET = "/run/rpod-init"
-_PROXY_NAMES = "http_proxy https_proxy ftp_proxy no_proxy HTTP_PROXY HTTPS_PROXY FTP_PROXY NO_PROXY".split()
+_PROXY_NAMES = [
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "NO_PROXY",
+]
 _NOFILE_MAX = 1 << 20
 _NPROC_MAX = 1 << 22
 
@@ -97,7 +106,7 @@ def compose_environment(
 
 
 def parse_environment(texts: Iterable[str], environment: Mapping[str, str], option: str) -> dict[str, str]:
-    """Parse ``NAME=value``, ``NAME`` (the caller's value, if it has one) and ``PRE*`` (all the caller's that begin so)."""
+    """Parse ``NAME=value``, ``NAME`` (the caller's value, if any) and ``PRE*`` (all the caller's that begin so)."""
     found: dict[str, str] = {}
     for text in texts:
         name, separator, value = text.partition("=")

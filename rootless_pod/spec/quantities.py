@@ -18,9 +18,7 @@ def parse_size(text: str, option: str) -> int:
         unit = "?"
     try:
         value = float(number) if "." in number else int(number)
-        if not number[0].isdigit():
-            raise ValueError(number)
-        return int(value * _UNITS[unit])
+        return int(value * _UNITS[unit if number[0].isdigit() else "?"])
     except (ValueError, KeyError, IndexError, OverflowError):
         raise Usage(
             f"{option}: invalid size: {text!r}", remedy="write a number with the unit b, k, m or g: 64m"

@@ -71,9 +71,7 @@ def plan_mapping(
     if word == "keep-id":
         return _keep_id(options, id_map)
     if word == "private" and not options:
-        return UserMapping(
-            own=True, uids=(_range(0, 0, size_of(id_map.uids)),), gids=(_range(0, 0, size_of(id_map.gids)),)
-        )
+        return _own(_whole(id_map.uids), _whole(id_map.gids), id_map)
     if word == "nomap" and not options:
         return _no_map(id_map)
     if word == "ns" and options.startswith("/"):
@@ -93,13 +91,32 @@ def imply_mapping(uid: int, gid: int, id_map: IdMap) -> UserMapping:
     return UserMapping(own=True, uids=uids, gids=gids, reason=reason)
 
 
+def _own(uids: tuple[IdRange, ...], gids: tuple[IdRange, ...], id_map: IdMap) -> UserMapping:
+    return UserMapping(own=True, uids=split_at(uids, id_map.uids), gids=split_at(gids, id_map.gids))
+
+
+def split_at(ranges: tuple[IdRange, ...], parent: tuple[IdRange, ...]) -> tuple[IdRange, ...]:
+    """Cut ``ranges`` where those of the parent namespace end: the kernel refuses one that lies in two of them.
+
+    Source: user_namespaces(7), "Defining user and group ID mappings"; ``map_id_range_down`` in the kernel.
+    """
+    pieces = []
+    for entry in ranges:
+        for outer in parent:
+            start = max(entry.host_id, outer.container_id)
+            end = min(entry.host_id + entry.size, outer.container_id + outer.size)
+            if start < end:
+                pieces.append(_range(entry.container_id + start - entry.host_id, start, end - start))
+    return tuple(pieces)
+
+
 def size_of(ranges: tuple[IdRange, ...]) -> int:
     """Return how many ids ``ranges`` have."""
     return sum(entry.size for entry in ranges)
 
 
 def keep_ranges(parent: tuple[IdRange, ...], kept: int, *, limit: int | None = None) -> tuple[IdRange, ...]:
-    """Map the container id ``kept`` to 0 of the user's namespace (the user), the others to the subordinate ids in order.
+    """Map the container id ``kept`` to 0 (the user), the others to the subordinate ids in order.
 
     ``limit`` is how many ids the container has at most.
     """
@@ -133,29 +150,20 @@ def _keep_id(options: str, id_map: IdMap) -> UserMapping:
             size = number
         else:
             raise Usage(f"unknown option {option!r} of --userns keep-id", remedy="use uid=N, gid=N and size=N")
-    return UserMapping(
-        own=True,
-        uids=keep_ranges(id_map.uids, uid, limit=size),
-        gids=keep_ranges(id_map.gids, gid, limit=size),
-        default_user=f"{uid}:{gid}",
-        keeps_user=not options,
-    )
+    uids, gids = keep_ranges(id_map.uids, uid, limit=size), keep_ranges(id_map.gids, gid, limit=size)
+    return _own(uids, gids, id_map).replace(default_user=f"{uid}:{gid}", keeps_user=not options)
 
 
 def _no_map(id_map: IdMap) -> UserMapping:
     if id_map.single_id:
         raise HostUnready("--userns nomap needs subordinate ids, and this user has none", remedy=_ADD_IDS)
-    return UserMapping(
-        own=True, uids=(_range(0, 1, size_of(id_map.uids) - 1),), gids=(_range(0, 1, size_of(id_map.gids) - 1),)
-    )
+    uids, gids = _range(0, 1, size_of(id_map.uids) - 1), _range(0, 1, size_of(id_map.gids) - 1)
+    return _own((uids,), (gids,), id_map)
 
 
 def _explicit(uidmap: Sequence[str], gidmap: Sequence[str], id_map: IdMap) -> UserMapping:
-    return UserMapping(
-        own=True,
-        uids=parse_ranges(uidmap, "--uidmap", size_of(id_map.uids)),
-        gids=parse_ranges(gidmap, "--gidmap", size_of(id_map.gids)),
-    )
+    uids = parse_ranges(uidmap, "--uidmap", size_of(id_map.uids))
+    return _own(uids, parse_ranges(gidmap, "--gidmap", size_of(id_map.gids)), id_map)
 
 
 def parse_ranges(texts: Sequence[str], option: str, available: int) -> tuple[IdRange, ...]:
@@ -238,8 +246,6 @@ def _whole(ranges: tuple[IdRange, ...]) -> tuple[IdRange, ...]:
 
 def _spelled(ranges: tuple[IdRange, ...]) -> str:
     return ", ".join(
-        str(entry.container_id)
-        if entry.size == 1
-        else f"{entry.container_id} to {entry.container_id + entry.size - 1}"
+        str(entry.container_id) if entry.size == 1 else f"{entry.container_id} to {entry.container_id + entry.size - 1}"
         for entry in sorted(ranges, key=lambda entry: entry.container_id)
     )

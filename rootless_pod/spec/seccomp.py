@@ -28,8 +28,18 @@ _NETLINK_AUDIT = 9
 COMPILED_MACHINES = ("x86_64", "aarch64")
 
 GATING_CAPABILITIES = frozenset(
-    "CAP_DAC_READ_SEARCH CAP_SYS_ADMIN CAP_SYS_CHROOT CAP_SYS_MODULE CAP_SYS_PACCT CAP_SYS_PTRACE CAP_SYS_RAWIO "
-    "CAP_SYS_TIME CAP_SYS_TTY_CONFIG CAP_AUDIT_WRITE".split()
+    [
+        "CAP_DAC_READ_SEARCH",
+        "CAP_SYS_ADMIN",
+        "CAP_SYS_CHROOT",
+        "CAP_SYS_MODULE",
+        "CAP_SYS_PACCT",
+        "CAP_SYS_PTRACE",
+        "CAP_SYS_RAWIO",
+        "CAP_SYS_TIME",
+        "CAP_SYS_TTY_CONFIG",
+        "CAP_AUDIT_WRITE",
+    ]
 )
 """The capabilities that change the profile: any other set of them needs no new text."""
 
@@ -67,7 +77,7 @@ def resolve(data: dict[str, Any], machine: str, capabilities: tuple[str, ...]) -
         {"names": sorted(allowed), "action": _ALLOW},
     ]
     rules += [_rule("personality", _ALLOW, (0, value, "SCMP_CMP_EQ")) for value in data["personalities"]]
-    rules += _socket_rules("CAP_AUDIT_WRITE" in capabilities)
+    rules += _socket_rules(may_audit="CAP_AUDIT_WRITE" in capabilities)
     return {
         "defaultAction": _ERRNO,
         "defaultErrnoRet": data["default_errno"],
@@ -84,7 +94,7 @@ def _rule(name: str, action: str, *arguments: tuple[int, int, str], errno: int |
     return rule
 
 
-def _socket_rules(may_audit: bool) -> list[dict[str, Any]]:
+def _socket_rules(*, may_audit: bool) -> list[dict[str, Any]]:
     """Audit sockets answer EINVAL without CAP_AUDIT_WRITE: PAM and sshd take that as "no audit in this kernel"."""
     if may_audit:
         return [{"names": ["socket"], "action": _ALLOW}]

@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 DEFAULT_CAPABILITIES = tuple(
     f"CAP_{word}"
     for word in (
-        "CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT".split()
+        [
+            "CHOWN",
+            "DAC_OVERRIDE",
+            "FOWNER",
+            "FSETID",
+            "KILL",
+            "NET_BIND_SERVICE",
+            "SETFCAP",
+            "SETGID",
+            "SETPCAP",
+            "SETUID",
+            "SYS_CHROOT",
+        ]
     )
 )
 MASKED_PATHS = (
@@ -127,7 +139,7 @@ def _check_label(key: str, value: str, option: str, host: HostFacts) -> None:
     if key == "apparmor" and value:
         state = "is on" if host.apparmor else "is off on this machine"
         raise Refused(
-            f"cannot set the AppArmor profile {value!r}: AppArmor {state}, and a user without root can't choose a profile",
+            f"cannot set the AppArmor profile {value!r}: AppArmor {state}, and only root may choose a profile",
             remedy="use --security-opt apparmor=unconfined",
         )
     if key == "label" and value:

@@ -69,9 +69,7 @@ def _copy_inner(source: int, target: int, name: str, links: dict[tuple[int, int]
         os.close(inner_source)
 
 
-def _copy_file(
-    source: int, target: int, name: str, status: os.stat_result, links: dict[tuple[int, int], str]
-) -> None:
+def _copy_file(source: int, target: int, name: str, status: os.stat_result, links: dict[tuple[int, int], str]) -> None:
     key = (status.st_dev, status.st_ino)
     if status.st_nlink > 1 and key in links:
         os.link(links[key], name, dst_dir_fd=target)

@@ -19,7 +19,25 @@ _ALIASES = {
     "volume-subpath": "subpath",
 }
 _KINDS = ("bind", "volume", "tmpfs", "ramfs", "devpts", "glob")
-_FLAGS = frozenset("ro rw exec noexec suid nosuid dev nodev U nocopy copy O idmap tmpcopyup notmpcopyup".split())
+_FLAGS = frozenset(
+    [
+        "ro",
+        "rw",
+        "exec",
+        "noexec",
+        "suid",
+        "nosuid",
+        "dev",
+        "nodev",
+        "U",
+        "nocopy",
+        "copy",
+        "O",
+        "idmap",
+        "tmpcopyup",
+        "notmpcopyup",
+    ]
+)
 _OWN_KEYS = {
     "bind": ("bind-propagation", "bind-nonrecursive", "relabel", "consistency"),
     "glob": ("bind-propagation", "bind-nonrecursive", "relabel", "consistency"),
@@ -47,7 +65,7 @@ def parse(text: str) -> volumes.MountRequest:
     if kind not in _KINDS:
         raise Usage(f"invalid filesystem type {kind!r}", remedy=f"use {', '.join(_KINDS)}")
     source, destination = values.pop("source", ""), values.pop("destination", "")
-    target = volumes._target(destination, where) if destination else ""
+    target = volumes.check_target(destination, where) if destination else ""
     if not target and kind != "glob":
         raise Usage(f"{where}: must set volume destination")
     for key in values:
@@ -125,7 +143,7 @@ def _bound(kind: str, source: str, target: str, values: dict[str, str], where: s
             f"{where}: volume options need a driver, and rpod's volumes are plain directories",
             remedy="leave out volume-opt",
         )
-    request = volumes._with_options("bind" if kind == "glob" else kind, source, target, words, where)
+    request = volumes.with_options("bind" if kind == "glob" else kind, source, target, words, where)
     return request.replace(kind=kind, subpath=values.get("subpath", ""))
 
 
@@ -148,8 +166,4 @@ def _made(kind: str, source: str, target: str, values: dict[str, str], where: st
         )
     if values.get("notmpcopyup", "false").lower() in ("true", "1") or kind == "ramfs":
         words.append("notmpcopyup")
-    return volumes.MountRequest(
-        kind=kind, target=target, options=tmpfs_options(words, where), chown=chown, where=where
-    )
-
-
+    return volumes.MountRequest(kind=kind, target=target, options=tmpfs_options(words, where), chown=chown, where=where)

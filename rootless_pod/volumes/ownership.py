@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from rootless_pod.oci.runtime import ResolvedMount
 
 # Source: podman, pkg/chown: directories nobody means to give away.
-_NEVER = frozenset("/ /bin /boot /dev /etc /home /lib /lib64 /opt /proc /root /run /sbin /srv /sys /tmp /usr /var".split())
+_NEVER = frozenset(
+    f"/{name}".rstrip("/") or "/"
+    for name in ("", *"bin boot dev etc home lib lib64 opt proc root run sbin srv sys tmp usr var".split(" "))
+)
 
 
 def chown_sources(mounts: Iterable[ResolvedMount], owner: tuple[int, int], *, home: str = "") -> None:

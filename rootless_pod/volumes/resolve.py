@@ -9,7 +9,7 @@ import os
 
 from rootless_pod.errors import NotFound, Refused, Usage
 from rootless_pod.frozen import Frozen
-from rootless_pod.oci.mountoptions import bind_options, tmpfs_options
+from rootless_pod.oci.mountoptions import bind_options, locked, tmpfs_options
 from rootless_pod.oci.runtime import ResolvedMount, depth
 from rootless_pod.state.names import check_name
 from rootless_pod.volumes import volume as store
@@ -54,18 +54,22 @@ def parse_volume(text: str) -> MountRequest:
     if not 1 <= len(parts) <= 3 or not parts[-1 if len(parts) == 1 else 1]:
         raise Usage(f"incorrect volume format: {text!r}", remedy=_FORMAT)
     if len(parts) == 1:
-        return MountRequest(kind="volume", target=_target(parts[0], where), where=where)
-    source, target = parts[0], _target(parts[1], where)
+        return MountRequest(kind="volume", target=check_target(parts[0], where), where=where)
+    source, target = parts[0], check_target(parts[1], where)
     if not source:
         raise Usage(f"incorrect volume format: {text!r}: the source is empty", remedy=_FORMAT)
     kind = "bind" if source.startswith(("/", ".")) else "volume"
     if kind == "volume":
         check_name(source)
-    return _with_options(kind, source, target, parts[2].split(",") if len(parts) == 3 else [], where)
+    return with_options(kind, source, target, parts[2].split(",") if len(parts) == 3 else [], where)
 
 
-def _with_options(kind: str, source: str, target: str, words: Sequence[str], where: str) -> MountRequest:
-    """Take the words that say what to do apart from those the kernel gets."""
+def with_options(kind: str, source: str, target: str, words: Sequence[str], where: str) -> MountRequest:
+    """Make a request of a source, a destination and the words after it: some say what to do, the kernel gets the rest.
+
+    Raises:
+        Usage: unknown or contradictory words.
+    """
     kept: list[str] = []
     copy_up, chown, overlay, upper, work = True, False, False, "", ""
     for word in words:
@@ -99,7 +103,12 @@ def _with_options(kind: str, source: str, target: str, words: Sequence[str], whe
     )
 
 
-def _target(path: str, where: str) -> str:
+def check_target(path: str, where: str) -> str:
+    """Return the destination without empty and ``.`` components.
+
+    Raises:
+        Usage: relative, ``/`` itself, or with ``..``.
+    """
     if not path.startswith("/"):
         raise Usage(f"{where}: invalid container path {path!r}, must be an absolute path")
     parts = [part for part in path.split("/") if part not in ("", ".")]
@@ -178,7 +187,7 @@ def _image_requests(volumes: Sequence[str], mode: str, taken: set[str]) -> list[
     requests = []
     for path in volumes:
         where = f"the image's volume {path}"
-        target = _target(path if path.startswith("/") else f"/{path}", where)
+        target = check_target(path if path.startswith("/") else f"/{path}", where)
         if target in taken:
             continue
         if mode == "tmpfs":
@@ -189,9 +198,7 @@ def _image_requests(volumes: Sequence[str], mode: str, taken: set[str]) -> list[
     return requests
 
 
-def _resolve_one(
-    request: MountRequest, paths: Paths, rootfs: str | None, overlay_dir: str | None
-) -> ResolvedMount:
+def _resolve_one(request: MountRequest, paths: Paths, rootfs: str | None, overlay_dir: str | None) -> ResolvedMount:
     if request.kind in ("tmpfs", "ramfs", "devpts"):
         return ResolvedMount(
             source=request.kind,
@@ -200,10 +207,7 @@ def _resolve_one(
             options=request.options,
             chown=request.chown,
         )
-    if request.kind == "volume":
-        mount = _volume_mount(request, paths, rootfs)
-    else:
-        mount = _bind_mount(request)
+    mount = _volume_mount(request, paths, rootfs) if request.kind == "volume" else _bind_mount(request)
     return _overlay(request, mount, overlay_dir) if request.overlay else mount
 
 
@@ -216,24 +220,7 @@ def _bind_mount(request: MountRequest) -> ResolvedMount:
         remedy = f"mkdir -p {source}" if isinstance(cause, FileNotFoundError) else None
         raise NotFound(f"statfs {source}: {reason}", remedy=remedy) from cause
     options = request.options or bind_options((), request.where)
-    return ResolvedMount(
-        source=source, target=request.target, options=locked(options, flags), chown=request.chown
-    )
-
-
-def locked(options: tuple[str, ...], flags: int) -> tuple[str, ...]:
-    """Add the flags the source's own mount has: in a user namespace a remount may not take them away.
-
-    Source: mount_namespaces(7), "Restrictions on mount namespaces"; ``flags`` is ``f_flag`` of statvfs(3).
-    """
-    added = [
-        word
-        for word, bit in (("nosuid", os.ST_NOSUID), ("nodev", os.ST_NODEV), ("noexec", os.ST_NOEXEC))
-        if flags & bit and word not in options and word.removeprefix("no") not in options
-    ]
-    if flags & os.ST_RDONLY and "rw" in options:
-        options = tuple("ro" if word == "rw" else word for word in options)
-    return (*options, *added)
+    return ResolvedMount(source=source, target=request.target, options=locked(options, flags), chown=request.chown)
 
 
 def _volume_mount(request: MountRequest, paths: Paths, rootfs: str | None) -> ResolvedMount:

@@ -62,7 +62,8 @@ def create(
         return read(paths, name)
     staging = f"{paths.volumes}/.{name}.{os.getpid()}.{os.urandom(4).hex()}"
     os.makedirs(f"{staging}/_data", mode=0o755)
-    os.chmod(f"{staging}/_data", 0o755)  # whatever the umask says: users of the container have to get in
+    # Whatever the umask says: every user of the container has to get in.
+    os.chmod(f"{staging}/_data", 0o755)  # noqa: S103
     record = {
         "name": name,
         "created_ns": _now_ns(),
