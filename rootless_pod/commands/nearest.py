@@ -29,7 +29,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
         bare = candidate.lstrip("-")
         if len(bare) < 2 or candidate[:2].count("-") != word[:2].count("-"):
             continue
-        far = 1 if len(letters) > 2 and bare.startswith(letters) else distance(letters, bare)
+        far = 1 if len(letters) > 1 and bare.startswith(letters) else distance(letters, bare)
         if far <= max(1, len(bare) // 3) and (best is None or (far, candidate) < best):
             best = (far, candidate)
     return best[1] if best else None

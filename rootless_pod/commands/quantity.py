@@ -51,7 +51,7 @@ def parse_size(text: str) -> int:
     """
     number = text.rstrip("bBiIkKmMgGtTpP ")
     unit = text[len(number) :].strip().lower()
-    if unit[1:] in ("b", "ib"):
+    if unit[1:] in ("b", "ib") and unit[0] != "b":
         unit = unit[0]
     if unit not in _SIZE_UNITS or not _is_decimal(number):
         raise ValueError("not a size (a number and one of b, k, m, g)")
