@@ -63,9 +63,9 @@ def _process(call: Call) -> SpecRequest:
     for key in [key for key, value in values.items() if value is None and key not in ("entrypoint", "oom_score_adj")]:
         del values[key]
     values["command"] = call.many("command")
-    values["env_file"] = tuple(line for path in call.texts("env_files") for line in _env_lines(path))
+    values["env_file"] = tuple(line for path in call.texts("env_files") for line in env_lines(path))
     values["labels"] = (
-        *(line for path in call.texts("label_files") for line in _env_lines(path)),
+        *(line for path in call.texts("label_files") for line in env_lines(path)),
         *call.texts("labels"),
     )
     if call.flag("no_hosts"):
@@ -89,12 +89,17 @@ def _process(call: Call) -> SpecRequest:
     return request
 
 
-def _env_lines(path: str) -> tuple[str, ...]:
-    from rootless_pod.spec.process import parse_env_lines
+def env_lines(path: str) -> tuple[str, ...]:
+    """Return the entries of a file of variables or labels.
+
+    Raises:
+        NotFound: it can't be read.
+    """
+    from rootless_pod.spec.process import parseenv_lines
 
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return parse_env_lines(file.read())
+            return parseenv_lines(file.read())
     except OSError as cause:
         raise NotFound(f"cannot read {path}: {cause.strerror}", remedy="check the path of the file") from cause
 

@@ -51,6 +51,10 @@ class OciRuntime:
         log = ("--log-format=json", "--log", log_path) if log_path else ("--log-format=json",)
         return (self.path, *self.global_argv(), *log, *arguments)
 
+    def exec_argv(self, log_path: str, *arguments: str) -> tuple[str, ...]:
+        """Return the arguments (without the program) of ``exec`` in the foreground; its own failures go to ``log_path``."""
+        return self.argv("exec", *arguments, log_path=log_path)[1:]
+
     def start(self, container_id: str, *, log_path: str | None = None) -> None:
         """Run the process of a created container (exit code 126 or 127 when it can't be executed).
 
