@@ -7,6 +7,12 @@ import sys
 from rootless_pod.commands.declare import Argument, Call, Command, text
 from rootless_pod.errors import RpodError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless_pod.paths import Paths
+
 COMMAND = Command(
     name="inspect",
     summary="Display the configuration of images",
@@ -18,16 +24,26 @@ COMMAND = Command(
 )
 
 
+def inspect_image(paths: Paths, name: str) -> dict[str, Any]:
+    """Return what is known of the image ``name``; ``rpod inspect`` asks here too.
+
+    Raises:
+        NotFound: no such image.
+    """
+    from rootless_pod.image import inspect
+    from rootless_pod.image.lookup import lookup
+
+    return inspect.inspect_image(paths, lookup(paths, name))
+
+
 def main(call: Call) -> int:
     """Print those that are found; say which are not."""
     from rootless_pod.commands.template import pretty_json, print_values
-    from rootless_pod.image.inspect import inspect_image
-    from rootless_pod.image.lookup import lookup
 
     found, code = [], 0
     for name in call.many("image"):
         try:
-            found.append(inspect_image(call.paths, lookup(call.paths, name)))
+            found.append(inspect_image(call.paths, name))
         except RpodError as error:
             from rootless_pod.cli import report
 

@@ -100,9 +100,7 @@ def created_at(image: Image) -> float:
         return 0.0
 
 
-def image_rows(
-    paths: Paths, *, conditions: tuple[str, ...], word: str, everything: bool, sort: str
-) -> list[ImageRow]:
+def image_rows(paths: Paths, *, conditions: tuple[str, ...], word: str, everything: bool, sort: str) -> list[ImageRow]:
     """Return the lines.
 
     Raises:
@@ -167,7 +165,9 @@ def matching(paths: Paths, images: list[Image], conditions: tuple[str, ...]) -> 
     for condition in conditions:
         key, separator, value = condition.partition("=")
         if key not in _TESTS or not separator:
-            raise Usage(f"--filter {condition!r} is not known", remedy=f"use KEY=VALUE, KEY one of {', '.join(sorted(_TESTS))}")
+            raise Usage(
+                f"--filter {condition!r} is not known", remedy=f"use KEY=VALUE, KEY one of {', '.join(sorted(_TESTS))}"
+            )
         by_key.setdefault(key, []).append(value)
     found = images
     for key, values in by_key.items():
@@ -226,7 +226,9 @@ def _moment(value: str) -> float:
     try:
         return parse_time(value)
     except ValueError as cause:
-        raise Usage(f"--filter until={value}: neither a time nor a duration", remedy="write 2026-01-31T12:00:00Z or 24h") from cause
+        raise Usage(
+            f"--filter until={value}: neither a time nor a duration", remedy="write 2026-01-31T12:00:00Z or 24h"
+        ) from cause
 
 
 def _label(_paths: Paths, _images: list[Image], value: str) -> Callable[[Image], bool]:

@@ -6,7 +6,6 @@ import sys
 
 from rootless_pod.commands.declare import Argument, Call, Command, Option, flag, text, texts
 
-
 SORTS = ("created", "id", "repository", "size", "tag")
 
 COMMAND = Command(
@@ -22,7 +21,9 @@ COMMAND = Command(
         flag("--no-trunc", "Whole ids"),
         flag("--noheading", "No column titles", "-n"),
         flag("--quiet", "Ids only", "-q"),
-        Option(name="--sort", help="created, id, repository, size or tag", metavar="KEY", default="created", choices=SORTS),
+        Option(
+            name="--sort", help="created, id, repository, size or tag", metavar="KEY", default="created", choices=SORTS
+        ),
     ),
     arguments=(Argument(name="IMAGE", kind="optional", help="Only this image or repository", completes="image"),),
     examples=("rpod images", "rpod images --filter dangling=true -q", "rpod images --format '{{.ID}} {{.Size}}'"),
@@ -54,7 +55,9 @@ def main(call: Call) -> int:
         return 0
     from rootless_pod.commands.template import print_rows
 
-    print_rows(form or _columns(call), [row.fields(whole=whole) for row in rows], _HEADINGS, noheading=call.flag("noheading"))
+    print_rows(
+        form or _columns(call), [row.fields(whole=whole) for row in rows], _HEADINGS, noheading=call.flag("noheading")
+    )
     return 0
 
 

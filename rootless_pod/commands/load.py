@@ -12,11 +12,13 @@ COMMAND = Command(
     name="load",
     summary="Load images from an archive",
     help=(
-        "Loads every image of an archive (from docker save, podman save, skopeo; plain or compressed) or of a directory "
-        "(an OCI layout or skopeo's dir:). What it is is found by looking."
+        "Loads every image of an archive (from docker save, podman save, skopeo; plain or compressed) or of a "
+        "directory (an OCI layout or skopeo's dir:). What it is is found by looking."
     ),
     options=(
-        text("--input", "Read this file or directory instead of standard input", "-i", metavar="FILE", completes="file"),
+        text(
+            "--input", "Read this file or directory instead of standard input", "-i", metavar="FILE", completes="file"
+        ),
         flag("--quiet", "Show no progress", "-q"),
     ),
     arguments=(Argument(name="FILE", kind="optional", help="The same as --input", completes="file"),),

@@ -25,14 +25,20 @@ COMMAND = Command(
         flag("--all-tags", "Pull every tag of the repository", "-a"),
         text("--arch", "Choose the image for this architecture", metavar="ARCH"),
         *REGISTRY_OPTIONS,
-        flag("--disable-content-trust", "Accepted for Docker's sake: there is no Docker content trust here", hidden=True),
+        flag(
+            "--disable-content-trust", "Accepted for Docker's sake: there is no Docker content trust here", hidden=True
+        ),
         text("--os", "Choose the image for this operating system", metavar="OS"),
         text("--platform", "Choose the image for OS/ARCH[/VARIANT]", metavar="PLATFORM"),
         flag("--quiet", "Show no progress", "-q"),
         text("--variant", "Choose the image for this variant of the architecture", metavar="VARIANT"),
     ),
     arguments=(Argument(name="IMAGE", kind="many", least=1, help="Names of images"),),
-    examples=("rpod pull docker.io/library/debian:12", "rpod pull --tls-verify=false localhost:5000/app", "rpod pull oci:./layout:v1"),
+    examples=(
+        "rpod pull docker.io/library/debian:12",
+        "rpod pull --tls-verify=false localhost:5000/app",
+        "rpod pull oci:./layout:v1",
+    ),
 )
 
 
@@ -64,7 +70,7 @@ def main(call: Call) -> int:
 
 
 def wanted_platform(call: Call) -> str | None:
-    """Return the platform that ``--platform`` or ``--os``, ``--arch`` and ``--variant`` ask for, None for the machine's.
+    """Return what ``--platform`` or ``--os``, ``--arch`` and ``--variant`` ask for, None for the machine's own.
 
     Raises:
         Usage: both ways were used, or a variant stands alone.

@@ -23,7 +23,13 @@ COMMAND = Command(
             choices=("docker-archive", "oci-archive", "oci-dir", "docker-dir"),
         ),
         flag("--multi-image-archive", "Take every word as an image, none as a further name", "-m"),
-        text("--output", "Write to this file or directory (default: standard output)", "-o", metavar="FILE", completes="file"),
+        text(
+            "--output",
+            "Write to this file or directory (default: standard output)",
+            "-o",
+            metavar="FILE",
+            completes="file",
+        ),
         flag("--quiet", "Accepted: nothing but errors is printed anyway", "-q"),
         flag("--uncompressed", "Accepted: layers keep the compression they have", hidden=True),
     ),
@@ -40,7 +46,9 @@ def main(call: Call) -> int:
     if not output and output_format.endswith("-dir"):
         raise Usage(f"{output_format} needs a directory", remedy="give one with -o DIR")
     if not output and os.isatty(1):
-        raise Usage("refusing to write an archive to the terminal", remedy="give a file with -o, or redirect the output")
+        raise Usage(
+            "refusing to write an archive to the terminal", remedy="give a file with -o, or redirect the output"
+        )
     images = gather(
         call.paths, call.many("image"), output_format=output_format, several=call.flag("multi_image_archive")
     )

@@ -50,7 +50,7 @@ class Registries(Frozen):
     """The merged configuration."""
 
     search: tuple[str, ...] = ("docker.io",)
-    aliases: dict[str, str] = {}  # noqa: RUF012 - never changed
+    aliases: dict[str, str] = {}
     registries: tuple[Registry, ...] = ()
     short_name_mode: str = "enforcing"
     credential_helpers: tuple[str, ...] = ()
@@ -102,7 +102,8 @@ class Registries(Frozen):
             return (Endpoint(reference=reference),)
         if found.blocked:
             raise Refused(
-                f"registry {found.prefix} is blocked by registries.conf", remedy=f"unblock it in {' or '.join(self.files)}"
+                f"registry {found.prefix} is blocked by registries.conf",
+                remedy=f"unblock it in {' or '.join(self.files)}",
             )
         places = []
         for mirror in found.mirrors:
@@ -131,7 +132,7 @@ def _covers(prefix: str, reference: Reference) -> bool:
             return False
         return not path or _starts(reference.repository, path)
     full = str(reference)
-    return full == prefix or reference.name == prefix or _starts(full, prefix)
+    return _starts(full, prefix)
 
 
 def _starts(text: str, prefix: str) -> bool:
@@ -168,7 +169,7 @@ def _load(path: str) -> dict[str, Any]:
     import tomllib
 
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is not imported here
+        with open(path, "rb") as file:
             return tomllib.load(file)
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
         raise Usage(f"cannot read {path}: {cause}", remedy=f"mend or remove {path}") from cause

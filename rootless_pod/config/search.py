@@ -36,7 +36,9 @@ def config_files(name: str, *, override: str | None = None) -> tuple[str, ...]:
     if override:
         return (override,)
     mine = user_config()
-    main = next((path for path in (f"{mine}/{name}", *(f"{d}/{name}" for d in _SYSTEM[::-1])) if os.path.isfile(path)), None)
+    main = next(
+        (path for path in (f"{mine}/{name}", *(f"{d}/{name}" for d in _SYSTEM[::-1])) if os.path.isfile(path)), None
+    )
     files = [main] if main else []
     dropped: dict[str, str] = {}
     for directory in (*_SYSTEM, mine):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PULL_POLICIES = ("always", "missing", "never", "newer")
 
 
-def acquire(  # noqa: PLR0913 - one keyword a pull option
+def acquire(
     paths: Paths,
     name: str,
     *,

@@ -30,7 +30,7 @@ def repo_digests(paths: Paths, image: Image) -> tuple[str, ...]:
     """Return ``repository@digest`` for each repository the image is named in, sorted."""
     if image.is_host:
         return ()
-    found = set()
+    found: set[str] = set()
     for entry in open_layout(paths).entries():
         if entry.image_id == image.id or entry.digest == image.manifest_digest:
             repository = repository_of(entry.name or "")

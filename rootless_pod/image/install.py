@@ -68,7 +68,7 @@ def resolve(source: ImageSource, platform: str | None) -> Resolved:
     )
 
 
-def install(  # noqa: PLR0913 - one keyword a choice of the caller
+def install(
     paths: Paths,
     source: ImageSource,
     *,

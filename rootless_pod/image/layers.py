@@ -47,7 +47,7 @@ class LayerTask(Frozen):
     below: tuple[str, ...]
 
 
-class LowerDirs(tuple[str, ...]):
+class LowerDirs(tuple[str, ...]):  # noqa: SLOT001 - slots of a tuple can't hold values
     """The trees below a layer, top first: whoever looks into it waits until they are unpacked."""
 
     _store: Store
@@ -197,9 +197,10 @@ def _child(paths: Paths, source: ImageSource, task: LayerTask, *, single_id: boo
         family = next(one.__name__ for one in type(fault).__mro__ if one.__module__ == errors.__name__)
         report(error=family, message=fault.message, remedy=fault.remedy, exit_code=fault.exit_code)
     except OSError as cause:
-        fault = disk_error(cause, f"cannot unpack layer {task.descriptor.digest}", paths.graphroot)
-        report(error="HostUnready", message=fault.message, remedy=fault.remedy, exit_code=fault.exit_code)
-    except BaseException:  # noqa: BLE001 - a bug: its traceback goes to the parent
+        told = disk_error(cause, f"cannot unpack layer {task.descriptor.digest}", paths.graphroot)
+        report(error="HostUnready", message=told.message, remedy=told.remedy, exit_code=told.exit_code)
+    except BaseException:
+        # A bug: its traceback goes to the parent.
         import traceback
 
         report(error="", message=traceback.format_exc(), remedy=None, exit_code=125)

@@ -41,7 +41,7 @@ class IndexEntry(Frozen):
     media_type: str
     size: int
     name: str | None = None
-    annotations: dict[str, str] = {}  # noqa: RUF012 - never changed
+    annotations: dict[str, str] = {}
 
     @property
     def image_id(self) -> str | None:

@@ -169,7 +169,7 @@ def _every(tree: Tree, fallback: str) -> tuple[Found, ...]:
 def _install(
     paths: Paths, found: tuple[Found, ...], *, platform: str | None, single_id: bool, quiet: bool
 ) -> tuple[Loaded, ...]:
-    loaded = []
+    loaded: list[Loaded] = []
     if not found:
         raise NotFound("the archive holds no image", exit_code=125)
     for one in found:

@@ -253,7 +253,9 @@ def make_record(layout: Layout, manifest_digest: str) -> dict[str, Any]:
     config_text = layout.read_blob(manifest.config.digest)
     config = parse_config(config_text)
     if len(config.diff_ids) != len(manifest.layers):
-        raise Corrupt(f"image {manifest.config.digest}: {len(manifest.layers)} layers but {len(config.diff_ids)} diff ids")
+        raise Corrupt(
+            f"image {manifest.config.digest}: {len(manifest.layers)} layers but {len(config.diff_ids)} diff ids"
+        )
     return {
         "version": 1,
         "id": manifest.config.digest.removeprefix("sha256:"),

@@ -48,9 +48,7 @@ def pull(paths: Paths, text: str, options: PullOptions) -> tuple[Image, ...]:
     if source.transport not in ("", "docker"):
         from rootless_pod.image.load import load_source
 
-        return load_source(
-            paths, source, platform=options.platform, single_id=options.single_id, quiet=options.quiet
-        )
+        return load_source(paths, source, platform=options.platform, single_id=options.single_id, quiet=options.quiet)
     if text == HOST_NAME:
         return (lookup(paths, text),)
     registries = read_registries()
@@ -153,6 +151,4 @@ def _credentials(
     if options.creds is not None:
         given = parse_creds(options.creds)
         return lambda: given
-    return lambda: find_credentials(
-        reference, authfile=options.authfile, helpers=registries.credential_helpers
-    )
+    return lambda: find_credentials(reference, authfile=options.authfile, helpers=registries.credential_helpers)

@@ -227,5 +227,3 @@ def _mark(layout: Layout, digest: str, reachable: set[str]) -> None:
     for descriptor in (document.get("config"), *(document.get("layers") or ())):
         if isinstance(descriptor, dict):
             reachable.add(str(descriptor.get("digest")))
-
-

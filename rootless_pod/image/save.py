@@ -81,7 +81,9 @@ def read_saved(paths: Paths, text: str, *, kind: str, extra_names: tuple[str, ..
     manifest = parse_manifest(data)
     for layer in manifest.layers:
         if not layout.has_blob(layer.digest, layer.size):
-            raise Conflict(f"blob {layer.digest} of {text} is missing from the image store", remedy=f"run: rpod pull {text}")
+            raise Conflict(
+                f"blob {layer.digest} of {text} is missing from the image store", remedy=f"run: rpod pull {text}"
+            )
     config_text = layout.read_blob(manifest.config.digest)
     config = parse_config(config_text)
     if kind == "docker":

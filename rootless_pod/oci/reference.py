@@ -140,7 +140,7 @@ def _check_repository(repository: str, text: str) -> None:
 
 
 def _is_path_component(part: str) -> bool:
-    """Runs of letters and digits joined by one ``.``, one or two ``_``, or any number of ``-``."""
+    """Tell whether it is runs of letters and digits joined by one ``.``, one or two ``_``, or any number of ``-``."""
     if not part or part[0] not in _LOWER or part[-1] not in _LOWER:
         return False
     separator = ""

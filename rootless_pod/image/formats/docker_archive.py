@@ -13,7 +13,13 @@ from rootless_pod.image.formats.tree import read_file
 from rootless_pod.oci.descriptor import Descriptor
 from rootless_pod.oci.digest import new_hash, of_bytes
 from rootless_pod.oci.manifest import Manifest, format_manifest
-from rootless_pod.oci.mediatype import DOCKER_CONFIG, DOCKER_LAYER, DOCKER_LAYER_GZIP, DOCKER_LAYER_ZSTD, DOCKER_MANIFEST
+from rootless_pod.oci.mediatype import (
+    DOCKER_CONFIG,
+    DOCKER_LAYER,
+    DOCKER_LAYER_GZIP,
+    DOCKER_LAYER_ZSTD,
+    DOCKER_MANIFEST,
+)
 from rootless_pod.oci.reference import parse_reference
 from rootless_pod.storage.compress import detect_compression, open_compressed
 

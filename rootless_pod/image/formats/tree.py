@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO, Protocol
 
+    from rootless_pod.storage.compress import Readable
+
     class Tree(Protocol):
         """Files by relative name."""
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
         def open(self, name: str) -> FileReader:
             """Open it (raises NotFound); forked children may open on their own."""
+
 
 _SMALL_LIMIT = 16 << 20
 _MAX_LINKS = 8
@@ -124,8 +127,9 @@ class DirectoryTree:
 
 
 class ArchiveTree:
-    """The members of a tar archive, read where they lie. Links inside the archive are followed. A context manager
-    is not needed: ``close`` gives back the descriptor (and with it a spooled copy, which has no name).
+    """The members of a tar archive, read where they lie; links inside the archive are followed.
+
+    ``close`` gives back the descriptor, and with it a spooled copy, which has no name.
     """
 
     def __init__(self, file: BinaryIO, shown: str, *, spool_dir: str) -> None:
@@ -188,10 +192,9 @@ def _seekable(file: BinaryIO, shown: str, spool_dir: str) -> BinaryIO:
         file.seek(0)
         if not start.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")) and not _known_foreign(start):
             return file
-    source = _known_decompressor(file) or open_compressed(file)
     try:
-        fd = os.open(spool_dir, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        copy = os.fdopen(fd, "w+b")
+        source = _known_decompressor(file) or open_compressed(file)
+        copy = _unnamed_file(spool_dir)
         try:
             while data := source.read(1 << 20):
                 copy.write(data)
@@ -199,8 +202,8 @@ def _seekable(file: BinaryIO, shown: str, spool_dir: str) -> BinaryIO:
         except BaseException:
             copy.close()
             raise
-    except EOFError as cause:
-        raise Corrupt(f"{shown} is cut off", remedy="export or download it anew") from cause
+    except (EOFError, ValueError) as cause:
+        raise Corrupt(f"{shown} is cut off or damaged: {cause}", remedy="export or download it anew") from cause
     except OSError as cause:
         if cause.errno is None:
             raise Corrupt(f"{shown} is damaged: {cause}", remedy="export or download it anew") from cause
@@ -211,11 +214,22 @@ def _seekable(file: BinaryIO, shown: str, spool_dir: str) -> BinaryIO:
     return copy
 
 
+def _unnamed_file(directory: str) -> BinaryIO:
+    """Return a file that vanishes with its descriptor; file systems without O_TMPFILE get a name for a moment."""
+    try:
+        fd = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError:
+        path = f"{directory}/.tmp-{os.urandom(8).hex()}"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.unlink(path)
+    return os.fdopen(fd, "w+b")
+
+
 def _known_foreign(start: bytes) -> bool:
     return start.startswith((b"\xfd7zXZ\0", b"BZh"))
 
 
-def _known_decompressor(file: BinaryIO) -> BinaryIO | None:
+def _known_decompressor(file: BinaryIO) -> Readable | None:
     """Return a reader for xz and bzip2, which archives (not layers) come in."""
     start = file.peek(6)[:6] if hasattr(file, "peek") else b""
     if start.startswith(b"\xfd7zXZ\0"):
@@ -262,7 +276,7 @@ def open_archive(path: str, *, spool_dir: str) -> ArchiveTree:
     if os.path.isdir(path):
         raise Usage(f"{path} is a directory, not an archive", remedy=f"use oci:{path} or dir:{path}")
     try:
-        file = open(path, "rb")  # noqa: SIM115 - the tree owns it
+        file = open(path, "rb")
     except OSError as cause:
         raise NotFound(f"cannot read {path}: {cause.strerror}", remedy="check the path", exit_code=125) from cause
     return ArchiveTree(file, path, spool_dir=spool_dir)

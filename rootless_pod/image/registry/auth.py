@@ -94,7 +94,7 @@ def find_credentials(
 
 def _load(path: str) -> dict[str, Any] | None:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - plain open everywhere in this room
+        with open(path, "rb") as file:
             table = jsontext.loads(file.read() or b"{}")
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None

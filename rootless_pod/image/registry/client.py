@@ -34,7 +34,7 @@ _MAX_TAG_PAGES = 1000
 class RegistryClient:
     """One repository of one registry. Not for several threads; a forked child may go on with its copy."""
 
-    def __init__(  # noqa: PLR0913 - the pieces are given from outside, so tests can give their own
+    def __init__(
         self,
         host: str,
         repository: str,
@@ -106,7 +106,8 @@ class RegistryClient:
                 document = _json(_read_all(response, MAX_MANIFEST_BYTES), self._shown)
             finally:
                 response.close()
-            found += [str(tag) for tag in document.get("tags") or ()]
+            listed = document.get("tags")
+            found += [str(tag) for tag in listed] if isinstance(listed, list) else []
             following = _next_page(response.headers.get("Link", ""), response.url)
             if following is None or not following.startswith(self._base(self._scheme)):
                 break
@@ -196,12 +197,15 @@ class RegistryClient:
             raise NotFound(f"{self._shown}: not found in the registry ({_last(url)}){detail}", exit_code=125)
         if response.status in (401, 403):
             known = "with the stored credentials" if self._credentials else "without credentials"
+            host = self._shown.partition("/")[0]
             raise Refused(
                 f"{self._shown}: access denied {known}{detail}",
-                remedy=f"check the name, or give --creds USER:PASSWORD, or run: podman login {self._shown.split('/')[0]}",
+                remedy=f"check the name, or give --creds USER:PASSWORD, or run: podman login {host}",
             )
         if response.status == 429:
-            raise Refused(f"{self._shown}: the registry limits how often it may be asked{detail}", remedy="log in, or wait")
+            raise Refused(
+                f"{self._shown}: the registry limits how often it may be asked{detail}", remedy="log in, or wait"
+            )
         raise Refused(f"{self._shown}: the registry answered with status {response.status}{detail}")
 
     def _prove(self, challenges: list[Challenge]) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import ssl
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 
@@ -129,17 +129,15 @@ class Transport:
         scheme = urlsplit(url).scheme
         context = _tls_context(host, self._tls) if scheme == "https" else None
         proxy = None
-        if not proxy_bypass_environment(host):
-            proxy = getproxies_environment().get(scheme)
+        if not proxy_bypass(host):
+            proxy = getproxies().get(scheme)
         if proxy:
             if "://" not in proxy:
                 proxy = f"http://{proxy}"
             credentials = urlsplit(proxy)
             headers = {}
             if credentials.username:
-                headers = urllib3.make_headers(
-                    proxy_basic_auth=f"{credentials.username}:{credentials.password or ''}"
-                )
+                headers = urllib3.make_headers(proxy_basic_auth=f"{credentials.username}:{credentials.password or ''}")
             return urllib3.ProxyManager(proxy, proxy_headers=headers, ssl_context=context)
         return urllib3.PoolManager(ssl_context=context) if context else urllib3.PoolManager()
 
@@ -171,7 +169,9 @@ def _connection_fault(url: str, cause: Exception) -> Unreachable:
             retriable=True,
         )
     if isinstance(cause, urllib3.exceptions.TimeoutError):
-        return Unreachable(f"registry {host} does not answer", remedy="check the network or HTTPS_PROXY", retriable=True)
+        return Unreachable(
+            f"registry {host} does not answer", remedy="check the network or HTTPS_PROXY", retriable=True
+        )
     return Unreachable(
         f"cannot reach registry {host}: {_words(cause)}",
         remedy="check the registry's name and port, and that it is running",
@@ -195,7 +195,9 @@ def _tls_fault(url: str, cause: urllib3.exceptions.SSLError) -> Unreachable:
             remedy=f"put its CA certificate into {user_config()}/certs.d/{host}/ca.crt, or give --tls-verify=false",
             retriable=False,
         )
-    return Unreachable(f"registry {host}: TLS failed: {_words(cause)}", retriable="EOF" in words, plain_http="EOF" in words)
+    return Unreachable(
+        f"registry {host}: TLS failed: {_words(cause)}", retriable="EOF" in words, plain_http="EOF" in words
+    )
 
 
 def _tls_context(host: str, tls: TlsSettings) -> ssl.SSLContext:
