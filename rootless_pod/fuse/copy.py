@@ -54,7 +54,7 @@ class Copy:
             raise Refused(f"cannot copy the image for {request.container_dir}: {error}", remedy=remedy) from error
         return MountedRootfs(path=request.merged)
 
-    def unmount(self, request: RootfsRequest, mounted: MountedRootfs) -> None:
+    def unmount(self, request: RootfsRequest, mounted: MountedRootfs) -> None:  # noqa: ARG002 - the protocol's
         """Take the bind mount away and keep the copy; idempotent."""
         from rootless_pod.fuse import native
 

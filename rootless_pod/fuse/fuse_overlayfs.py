@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "fuse-overlayfs"
 _SPECIAL = frozenset(":,\\")
-"""Characters its option text gives a meaning of its own; it resolves names before it splits them, so nothing hides these."""
+"""Characters its option text gives a meaning; names are resolved before they are split, so nothing hides them."""
 
 
 class FuseOverlayfs:
@@ -32,9 +32,7 @@ class FuseOverlayfs:
         """
         program = find_program(PROGRAM)
         if program is None:
-            raise HostUnready(
-                "the program fuse-overlayfs is not installed", remedy="apt-get install fuse-overlayfs"
-            )
+            raise HostUnready("the program fuse-overlayfs is not installed", remedy="apt-get install fuse-overlayfs")
         for directory in (*request.lower_dirs, request.upper, request.work):
             if _SPECIAL.intersection(directory):
                 raise Refused(

@@ -25,7 +25,21 @@ if TYPE_CHECKING:
 EMPTY_AT_TOP = frozenset({"proc", "sys", "dev", "run", "tmp", "home", "root", "mnt", "media", "lost+found", "boot"})
 """Top-level directories shown empty: the spec mounts some, others are the user's or the machine's own business."""
 _DISKS = frozenset(
-    {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "jfs", "overlay", "erofs", "squashfs", "virtiofs"}
+    {
+        "ext2",
+        "ext3",
+        "ext4",
+        "xfs",
+        "btrfs",
+        "zfs",
+        "f2fs",
+        "bcachefs",
+        "jfs",
+        "overlay",
+        "erofs",
+        "squashfs",
+        "virtiofs",
+    }
 )
 """File systems that hold a part of the system; others (proc, tmpfs, nfs, autofs …) are shown as empty directories."""
 _DEEPEST = 4
@@ -129,9 +143,12 @@ def _mode(path: str) -> int:
     return stat.S_IMODE(os.lstat(path).st_mode) & 0o1777
 
 
-def mount_host(request: RootfsRequest, driver: StorageDriver, *, hidden: tuple[str, ...] = ()) -> MountedRootfs:
+def mount_host(
+    request: RootfsRequest, driver: StorageDriver, *, hidden: tuple[str, ...] = (), skeleton_dir: str | None = None
+) -> MountedRootfs:
     """Mount the host's root at ``request.merged`` with ``driver``; ``hidden`` directories are shown empty.
 
+    ``skeleton_dir`` is where the layer of writable directories is kept for the boot (see ``host_skeleton``).
     Owners are never shifted: the user's own files already belong to the user, all others to nobody.
     After a failure nothing is mounted.
 
@@ -146,9 +163,9 @@ def mount_host(request: RootfsRequest, driver: StorageDriver, *, hidden: tuple[s
     surroundings = read_surroundings((*hidden, request.container_dir))
     plain = request.replace(id_shift=None)
     if driver.name != "overlay":
-        return _mount_whole(plain, driver, surroundings)
+        return _mount_whole(plain, driver, surroundings, skeleton_dir)
     try:
-        return _mount_parts(plain, driver, plan_host(surroundings))
+        return _mount_parts(plain, driver, plan_host(surroundings), skeleton_dir)
     except BaseException as error:
         unmount_host(plain, MountedRootfs(path=plain.merged))
         if isinstance(error, OSError):
@@ -177,21 +194,38 @@ def _detach_below(path: str) -> None:
                 continue  # gone together with the one above it
 
 
-def _mount_parts(request: RootfsRequest, driver: StorageDriver, parts: tuple[Part, ...]) -> MountedRootfs:
+def _mount_parts(
+    request: RootfsRequest, driver: StorageDriver, parts: tuple[Part, ...], skeleton_dir: str | None
+) -> MountedRootfs:
     from rootless_pod.fuse.native import remount_read_only
 
+    above = _skeleton(request, parts, skeleton_dir)
     top = f"{request.upper}/{_UPPER_TOP}"
     os.makedirs(top, exist_ok=True)
-    os.chmod(top, 0o755)
+    os.chmod(top, 0o755)  # noqa: S103 - the container's root directory
     mount.bind(top, request.merged, recursive=False)
     for number, part in enumerate(parts):
-        _make(request, driver, part, f"{request.merged}{part.path}", number)
+        target = f"{request.merged}{part.path}"
+        _make(part, target)
+        if part.kind == "overlay":
+            layers = (
+                (f"{above}{part.path}", part.path) if above and os.path.isdir(f"{above}{part.path}") else (part.path,)
+            )
+            _overlay(request.replace(merged=target, lower_dirs=layers), driver, part.path, number)
     if request.read_only:
         remount_read_only(request.merged)
     return MountedRootfs(path=request.merged)
 
 
-def _make(request: RootfsRequest, driver: StorageDriver, part: Part, target: str, number: int) -> None:
+def _skeleton(request: RootfsRequest, parts: tuple[Part, ...], skeleton_dir: str | None) -> str | None:
+    if skeleton_dir is None or request.read_only:
+        return None
+    from rootless_pod.fuse.host_skeleton import skeleton
+
+    return skeleton(skeleton_dir, [part.path for part in parts if part.kind == "overlay"])
+
+
+def _make(part: Part, target: str) -> None:
     if part.kind == "symlink":
         if not os.path.lexists(target):
             os.symlink(part.text, target)
@@ -200,8 +234,6 @@ def _make(request: RootfsRequest, driver: StorageDriver, part: Part, target: str
     elif not os.path.isdir(target):
         os.mkdir(target)
         os.chmod(target, part.mode)
-    if part.kind == "overlay":
-        _overlay(request, driver, part.path, target, number)
 
 
 def _show_file(source: str, target: str) -> None:
@@ -211,20 +243,24 @@ def _show_file(source: str, target: str) -> None:
     bind_read_only(source, target)
 
 
-def _overlay(request: RootfsRequest, driver: StorageDriver, source: str, target: str, number: int) -> None:
-    """Mount one directory of the host; its own upper and work directories are named by its path."""
+def _overlay(request: RootfsRequest, driver: StorageDriver, source: str, number: int) -> None:
+    """Mount one directory of the host; its upper and work directories are named by its path and number."""
     name = source.strip("/").replace("%", "%25").replace("/", "%2F")
     upper, work = f"{request.upper}/{name}", f"{request.work}/{number}"
-    os.makedirs(upper, exist_ok=True)
+    if not os.path.isdir(upper):
+        os.mkdir(upper)
+        os.chmod(upper, _mode(source))
     os.makedirs(work, exist_ok=True)
-    os.chmod(upper, _mode(source))
-    driver.mount(request.replace(merged=target, upper=upper, work=work, lower_dirs=(source,)))
+    driver.mount(request.replace(upper=upper, work=work))
 
 
-def _mount_whole(request: RootfsRequest, driver: StorageDriver, surroundings: Surroundings) -> MountedRootfs:
+def _mount_whole(
+    request: RootfsRequest, driver: StorageDriver, surroundings: Surroundings, skeleton_dir: str | None
+) -> MountedRootfs:
     """Mount ``/`` as one layer and cover what must not show with empty directories."""
     covers = sorted(_covers(surroundings), key=len)
-    mounted = driver.mount(request.replace(lower_dirs=("/",)))
+    above = _skeleton(request, plan_host(surroundings), skeleton_dir)
+    mounted = driver.mount(request.replace(lower_dirs=(above, "/") if above else ("/",)))
     try:
         for number, path in enumerate(covers):
             empty = f"{request.work}-empty/{number}"

@@ -46,7 +46,7 @@ class NativeOverlay:
             raise Refused(_words(error, request), remedy=_REMEDY) from error
         return MountedRootfs(path=request.merged)
 
-    def unmount(self, request: RootfsRequest, mounted: MountedRootfs) -> None:
+    def unmount(self, request: RootfsRequest, mounted: MountedRootfs) -> None:  # noqa: ARG002 - the protocol's
         """Take the tree off ``mounted.path``; idempotent."""
         detach(mounted.path)
 
@@ -145,5 +145,3 @@ def _words(error: OSError, request: RootfsRequest) -> str:
             f"needs root on the host ({reason})"
         )
     return f"the kernel refused an overlay at {request.merged}: {reason}"
-
-

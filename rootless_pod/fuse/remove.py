@@ -23,7 +23,7 @@ def remove_tree(path: str) -> None:
     """Remove the directory ``path`` and all below it; a missing one is fine.
 
     Raises:
-        OSError: something could not be removed (``EBUSY`` or ``EXDEV`` names a mount point); the rest of the tree is gone.
+        OSError: something could not be removed (``EBUSY`` and ``EXDEV``: a mount point); the rest of the tree is gone.
     """
     parent, name = os.path.split(path.rstrip("/"))
     try:
@@ -31,14 +31,8 @@ def remove_tree(path: str) -> None:
     except FileNotFoundError:
         return
     try:
-        try:
-            os.unlink(name, dir_fd=parent_fd)
+        if not _is_directory_left(name, parent_fd):
             return
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if error.errno not in {errno.EISDIR, errno.EPERM}:
-                raise
         failures: list[OSError] = []
         root_fd = _open_directory(name, parent_fd, path)
         try:
@@ -50,6 +44,19 @@ def remove_tree(path: str) -> None:
         os.rmdir(name, dir_fd=parent_fd)
     finally:
         os.close(parent_fd)
+
+
+def _is_directory_left(name: str, dir_fd: int) -> bool:
+    """Unlink ``name`` if it is no directory; return whether it is one."""
+    try:
+        os.unlink(name, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno not in {errno.EISDIR, errno.EPERM}:
+            raise
+        return True
+    return False
 
 
 def empty_tree(path: str) -> None:
@@ -114,15 +121,14 @@ def _remove_shallow(name: str, fd: int, mover: _Mover) -> None:
         mover.move(name, fd)
 
 
-def _remove_directory(
-    name: str, fd: int, path: str, depth: int, mover: _Mover, failures: list[OSError]
-) -> None:
+def _remove_directory(name: str, fd: int, path: str, depth: int, mover: _Mover, failures: list[OSError]) -> None:
     try:
         os.rmdir(name, dir_fd=fd)
-        return
     except OSError as error:
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
             raise
+    else:
+        return
     child = _open_directory(name, fd, path)
     before = len(failures)
     try:

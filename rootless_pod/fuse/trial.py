@@ -65,7 +65,7 @@ def _lay_out(scratch_dir: str, id_shift: IdShift | None) -> RootfsRequest:
 def _check(request: RootfsRequest, name: str) -> None:
     merged = request.merged
     _want(not os.path.lexists(f"{merged}/gone"), name, "a whiteout does not hide the file below it")
-    _want(os.path.isfile(f"{merged}/kept"), name, "a lower file is missing")
+    _want(_read(f"{merged}/kept") == b"lower", name, "a lower file reads wrong")
     _write(f"{merged}/kept", b" and upper", append=True)
     _want(_read(f"{merged}/kept") == b"lower and upper", name, "appending to a lower file lost its content")
     bottom = f"{request.container_dir}/bottom"

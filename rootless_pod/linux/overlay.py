@@ -106,7 +106,7 @@ def mount_by_numbers(
             _mount_numbered(target, lower_dirs, upper, work, options)
         except OSError as error:
             number = error.errno or 5
-        except BaseException:  # noqa: BLE001 - nothing may leave the child
+        except BaseException:  # nothing may leave the child
             number = 5
         finally:
             os.write(write_end, bytes([number & 0xFF]))

@@ -38,7 +38,10 @@ def reason_not(ids):
     if shutil.which("unshare") is None:
         return "the program unshare is not installed"
     made = subprocess.run(
-        [*_as_user(), "unshare", "--user", "--mount", *ID_MODES[ids], "true"], capture_output=True, text=True, check=False
+        [*_as_user(), "unshare", "--user", "--mount", *ID_MODES[ids], "true"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return made.stderr.strip() if made.returncode else None
 

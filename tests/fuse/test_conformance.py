@@ -6,10 +6,10 @@ import json
 import os
 
 import pytest
-from tests.fuse import namespace
-from tests.fuse.cases import CASES, DEVIATIONS
 
 from rootless_pod.fuse.choose import ORDER
+from tests.fuse import namespace
+from tests.fuse.cases import CASES, DEVIATIONS
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(240)]
 

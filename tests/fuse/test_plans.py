@@ -1,0 +1,127 @@
+"""Plans and values of the storage drivers: pure functions."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from rootless_pod.errors import Corrupt, Usage
+from rootless_pod.fuse import choose
+from rootless_pod.fuse.driver import OVERFLOW_ID, IdShift, MountedRootfs, RootfsRequest, ShiftRange
+from rootless_pod.fuse.fuse_overlayfs import argv
+from rootless_pod.fuse.host import Surroundings, plan_host
+from rootless_pod.linux.overlay import option_flags
+from rootless_pod.storage.rootfs import RootfsRecord
+
+KEEP_1000 = (
+    ShiftRange(container_id=0, parent_id=1, size=1000),
+    ShiftRange(container_id=1000, parent_id=0, size=1),
+    ShiftRange(container_id=1001, parent_id=1001, size=64535),
+)
+REQUEST = RootfsRequest(container_dir="/c", merged="/c/m", upper="/c/u", work="/c/w", lower_dirs=("/top", "/bottom"))
+
+
+def test_a_shift_and_its_inverse_cancel_out():
+    shift = IdShift(uids=KEEP_1000, gids=KEEP_1000)
+    for stored in (0, 1, 999, 1000, 1001, 65535):
+        assert shift.stored_uid(shift.shown_uid(stored)) == stored
+        assert shift.stored_gid(shift.shown_gid(stored)) == stored
+    assert shift.shown_uid(0) == 1
+    assert shift.shown_gid(1000) == 0
+    assert shift.shown_uid(70000) == OVERFLOW_ID
+
+
+def test_fuse_overlayfs_gets_layers_top_first_and_stays_in_the_foreground():
+    assert argv(REQUEST) == (
+        "fuse-overlayfs", "-f", "-o", "lowerdir=/top:/bottom,upperdir=/c/u,workdir=/c/w", "/c/m",
+    )  # fmt: skip
+
+
+def test_fuse_overlayfs_without_an_upper_directory_is_read_only():
+    assert "upperdir" not in argv(REQUEST.replace(read_only=True, volatile=True))[3]
+
+
+def test_fuse_overlayfs_gets_mappings_as_stored_shown_length():
+    shift = IdShift(uids=KEEP_1000, gids=KEEP_1000[:1])
+    options = argv(REQUEST.replace(id_shift=shift, volatile=True))[3]
+    assert "uidmapping=0:1:1000:1000:0:1:1001:1001:64535" in options
+    assert options.endswith("gidmapping=0:1:1000")
+    assert ",volatile," in options
+
+
+def test_options_are_split_into_key_and_value():
+    assert option_flags(["userxattr", "a=b=c", "d="]) == [("userxattr", None), ("a", "b=c"), ("d", "")]
+
+
+def test_an_unknown_driver_is_refused_with_the_names_there_are(tmp_path):
+    with pytest.raises(Usage) as raised:
+        choose.choose_storage("zfs", probes_dir=str(tmp_path), scratch_dir=str(tmp_path / "scratch"))
+    assert all(name in raised.value.remedy for name in choose.ORDER)
+
+
+def test_every_driver_is_called_what_the_order_calls_it():
+    for name in choose.ORDER:
+        assert choose.driver_named(name).name == name
+
+
+def test_records_come_back_as_they_were():
+    mounted = MountedRootfs(path="/m", helper_pid=5, helper_started=77)
+    assert MountedRootfs.from_json({**mounted.to_json(), "later": 1}) == mounted
+    record = RootfsRecord(driver="overlay", boot_id="b", volatile=True)
+    assert RootfsRecord.from_json({**record.to_json(), "later": 1}) == record
+    with pytest.raises(Corrupt):
+        RootfsRecord.from_json({"driver": "overlay"})
+
+
+def make_root(tmp_path):
+    for name in ("usr/bin", "etc", "var/lib/mounted", "var/log", "home/someone", "proc", "opt/mine/rpod", "tmp", "srv"):
+        os.makedirs(tmp_path / name)
+    os.symlink("usr/bin", tmp_path / "bin")
+    (tmp_path / "swapfile").write_text("")
+    (tmp_path / "opt/mine/file").write_text("")
+    return str(tmp_path)
+
+
+def kinds(root, surroundings):
+    return {part.path: part.kind for part in plan_host(surroundings, root)}
+
+
+def test_the_host_is_one_overlay_a_directory_with_links_as_links(tmp_path):
+    found = kinds(make_root(tmp_path), Surroundings(mounts=()))
+    assert found == {
+        "/bin": "symlink", "/etc": "overlay", "/home": "empty", "/opt": "overlay", "/proc": "empty", "/srv": "overlay",
+        "/tmp": "empty", "/usr": "overlay", "/var": "overlay",
+    }  # fmt: skip
+
+
+def test_a_directory_that_holds_a_mount_is_taken_apart(tmp_path):
+    found = kinds(make_root(tmp_path), Surroundings(mounts=(("/var/lib/mounted", "fuse.lxcfs"),)))
+    assert found["/var"] == "directory"
+    assert found["/var/log"] == "overlay"
+    assert found["/var/lib"] == "directory"
+    assert found["/var/lib/mounted"] == "empty"
+    assert found["/usr"] == "overlay"
+
+
+def test_a_disk_of_its_own_is_shown(tmp_path):
+    found = kinds(
+        make_root(tmp_path), Surroundings(mounts=(("/var", "ext4"), ("/var/lib/mounted", "xfs"), ("/srv", "nfs4")))
+    )
+    assert found["/var"] == "directory"
+    assert found["/var/lib/mounted"] == "overlay"
+    assert found["/srv"] == "empty"
+
+
+def test_hidden_directories_are_empty_wherever_they_lie(tmp_path):
+    root = make_root(tmp_path)
+    found = kinds(root, Surroundings(mounts=(), hidden=("/opt/mine/rpod",)))
+    assert found["/opt/mine/rpod"] == "empty"
+    assert found["/opt/mine/file"] == "file"
+    assert found["/opt"] == "directory"
+
+
+def test_every_step_can_be_described(tmp_path):
+    parts = plan_host(Surroundings(mounts=(("/opt/mine/rpod", "nfs"),)), make_root(tmp_path))
+    assert {part.kind for part in parts} == {"overlay", "empty", "directory", "symlink", "file"}
+    assert all(part.path in part.describe() for part in parts)
