@@ -13,8 +13,6 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-import trio
-
 from rootless_pod.fuse.filesystems.layers import (
     DOT_WHITEOUT,
     UPPER,
@@ -23,6 +21,7 @@ from rootless_pod.fuse.filesystems.layers import (
     shown_xattr,
     through,
 )
+from rootless_pod.fuse.filesystems.loop import Lock, loop
 from rootless_pod.fuse.whiteout import OPAQUE_NAME, is_whiteout
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class CopyUp:
         if not self._layers.writable:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), node.name)
         if node.lock is None:
-            node.lock = trio.Lock()
+            node.lock = Lock()
         async with node.lock:
             if not node.in_upper:
                 await self._copy_node(node, truncate=truncate)
@@ -181,7 +180,7 @@ class CopyUp:
                 if size == 0 or self._clone(source, target):
                     return
                 if size > THREAD_SIZE_BYTES:
-                    await trio.to_thread.run_sync(copy_data, source, target, size)
+                    await loop.in_thread(copy_data, source, target, size)
                 else:
                     copy_data(source, target, size)
             finally:

@@ -7,8 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 import pyfuse3
-import trio
 
+from rootless_pod.fuse.filesystems.loop import loop
 from rootless_pod.fuse.filesystems.requests import answering
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class OpenFiles(pyfuse3.Operations):  # type: ignore[misc]  # pyfuse3 is not fol
     async def fsync(self, fh: int, datasync: bool) -> None:  # noqa: FBT001 - pyfuse3 calls it so
         """Bring the file to the disk, in a worker thread: it may take long."""
         if not self._volatile:
-            await trio.to_thread.run_sync(os.fdatasync if datasync else os.fsync, fh)
+            await loop.in_thread(os.fdatasync if datasync else os.fsync, fh)
 
     @answering
     async def fsyncdir(self, fh: int, _datasync: bool) -> None:  # noqa: FBT001 - pyfuse3 calls it so
@@ -90,7 +90,7 @@ class OpenFiles(pyfuse3.Operations):  # type: ignore[misc]  # pyfuse3 is not fol
             return
         fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._tree.inodes.dir_fd(node, 0))
         try:
-            await trio.to_thread.run_sync(os.fsync, fd)
+            await loop.in_thread(os.fsync, fd)
         finally:
             os.close(fd)
 

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import trio
-
     from rootless_pod.fuse.filesystems.layers import Layers
+    from rootless_pod.fuse.filesystems.loop import Lock
 
 ROOT = 1
 _MADE_UP_IDS = 1 << 62
@@ -62,7 +61,7 @@ class Node:
         self.handles: set[int] | None = None
         self.orphan_fd = -1
         self.key: tuple[int, int] | None = None
-        self.lock: trio.Lock | None = None
+        self.lock: Lock | None = None
         self.fds: dict[int, int] | None = None
 
     @property

@@ -117,9 +117,10 @@ def main() -> int:
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
     import pyfuse3
-    import trio
 
-    trio.run(pyfuse3.main)
+    from rootless_pod.fuse.filesystems import loop
+
+    loop.serve()
     pyfuse3.close(unmount=False)
     return 0
 
