@@ -31,11 +31,11 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Wait for each container and print the exit code a line."""
-    from rootless_pod.commands.quantity import seconds_of
+    from rootless_pod.commands.quantity import parse_duration
     from rootless_pod.container.wait import wait_for
 
     context = context_of(call)
-    interval = seconds_of(call.text("interval"))
+    interval = parse_duration(call.text("interval")) / 1e9
     conditions = frozenset(call.texts("condition"))
     return for_each(
         selected(call), lambda one: str(wait_for(context, one, conditions=conditions, interval_seconds=interval))

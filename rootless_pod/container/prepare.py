@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rootless_pod.oci.image import Image
 
 _NAMESPACE_FILES = {"pid": "pid", "ipc": "ipc", "uts": "uts", "user": "user"}
-_LIMITS = (
+LIMITS = (
     "memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpu_quota", "cpu_period", "cpuset_cpus",
     "cpuset_mems", "pids_limit", "cgroup_conf",
 )  # fmt: skip
@@ -260,7 +260,7 @@ def own_cgroup(config: ContainerConfig, cgroups: Delegation) -> str | None:
     if process.cgroups == "disabled" or not cgroups.path:
         return None
     parent = process.cgroup_parent or cgroups.path
-    if any(getattr(process, limit) for limit in _LIMITS) and cgroups.controllers:
+    if any(getattr(process, limit) for limit in LIMITS) and cgroups.controllers:
         from rootless_pod.linux.cgroup import enable_controllers
 
         try:

@@ -1,0 +1,126 @@
+"""``rpod logs``: what containers wrote."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless_pod.commands.declare import Argument, Call, Command, Option, flag, text
+from rootless_pod.commands.selection import LATEST, selected
+from rootless_pod.errors import Refused, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless_pod.container.lookup import Container
+    from rootless_pod.monitor.logline import LogLine
+
+_COLORS = (31, 32, 33, 34, 35, 36)
+
+COMMAND = Command(
+    name="logs",
+    summary="Show the logs of a container",
+    options=(
+        flag("--color", "Show each container's lines in a color of its own"),
+        flag("--follow", "Go on with what is written from now on", "-f"),
+        LATEST,
+        flag("--names", "Put the container's name before each line", "-n"),
+        text("--since", "Only lines since a time (RFC 3339, seconds since 1970) or a span such as 10m", metavar="TIME"),
+        Option(name="--tail", kind="int", default=-1, metavar="LINES", help="Only the last lines (-1: all)"),
+        flag("--timestamps", "Put the time before each line", "-t"),
+        text("--until", "Only lines until a time or a span", metavar="TIME"),
+    ),
+    arguments=(Argument(name="CONTAINERS", kind="many", help="Names or ids", completes="container"),),
+    examples=("rpod logs web", "rpod logs -f --tail 20 web", "rpod logs --since 10m web db"),
+    needs_userns=False,
+)
+
+
+def main(call: Call) -> int:
+    """Print the lines of stdout to stdout and those of stderr to stderr."""
+    from rootless_pod.container.lookup import read
+
+    found = [read(call.paths, one) for one in selected(call)]
+    if call.flag("follow") and len(found) > 1:
+        return _follow_many(call, found)
+    for place, container in enumerate(found):
+        _print_one(call, container, place)
+    return 0
+
+
+def _follow_many(call: Call, found: list[Container]) -> int:
+    """Follow several logs at once, one process a log: a line is one write, so lines never mix."""
+    children = []
+    for place, container in enumerate(found):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                _print_one(call, container, place)
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(pid)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    return max(codes)
+
+
+def _print_one(call: Call, container: Container, place: int) -> None:
+    from rootless_pod.monitor.logfile import read_log
+
+    log = container.config.request.log
+    if log.driver in ("none", "passthrough", "journald"):
+        remedy = "journalctl --user" if log.driver == "journald" else "make it with --log-driver k8s-file"
+        raise Refused(f"container {container.config.name} keeps no log of its own ({log.driver})", remedy=f"use: {remedy}")
+    path = log.path or f"{call.paths.container(container.id)}/ctr.log"
+    tail = call.number("tail")
+    lines = read_log(
+        path,
+        since_ns=moment_ns(call.text("since"), "--since"),
+        until_ns=moment_ns(call.text("until"), "--until"),
+        tail=tail if tail is not None and tail >= 0 else None,
+        follow=call.flag("follow") and container.status.is_running,
+        conmon=(container.state.get("conmon_pid", 0), container.state.get("conmon_started")),
+    )
+    prefix = b""
+    if call.flag("names"):
+        prefix = f"{container.config.name} ".encode()
+    elif call.flag("color") or len(call.many("containers")) > 1:
+        prefix = f"{container.id[:12]} ".encode()
+    color = _COLORS[place % len(_COLORS)] if call.flag("color") else 0
+    for line in lines:
+        _write_whole(2 if line.stream == "stderr" else 1, _dressed(line, prefix, color, timestamps=call.flag("timestamps")))
+
+
+def _dressed(line: LogLine, prefix: bytes, color: int, *, timestamps: bool) -> bytes:
+    head = b"" if line.continued else prefix + (f"{line.timestamp} ".encode() if timestamps else b"")
+    body = head + line.text
+    if color:
+        body = b"\033[%dm%b\033[0m" % (color, body)
+    return body + b"\n" if line.ended else body
+
+
+def _write_whole(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def moment_ns(word: str, option: str) -> int | None:
+    """Return ns since the epoch of a time, or of a span before now; None for "".
+
+    Raises:
+        Usage: it is neither.
+    """
+    if not word:
+        return None
+    from rootless_pod.commands.times import parse_time
+    from rootless_pod.commands.quantity import parse_duration
+
+    if word.replace(".", "", 1).isdigit():
+        return int(float(word) * 1_000_000_000)
+    for read in (lambda: int(parse_time(word) * 1_000_000_000), lambda: time.time_ns() - int(parse_duration(word))):
+        try:
+            return read()
+        except ValueError:
+            continue
+    raise Usage(f"{option} {word!r} is neither a time nor a span", remedy="write 2026-01-31T10:00:00Z, or 10m, or 1h30m")

@@ -1,0 +1,149 @@
+"""``--dry-run``: print what ``run`` would do, by the same decisions, and do none of it."""
+
+from __future__ import annotations
+
+import sys
+
+from rootless_pod import jsontext
+from rootless_pod.container import drivers
+from rootless_pod.container.create import joined_containers
+from rootless_pod.container.prepare import network_request, own_cgroup
+from rootless_pod.container.record import ContainerConfig
+from rootless_pod.errors import NotFound
+from rootless_pod.image.lookup import lookup
+from rootless_pod.network.mode import parse_network
+from rootless_pod.spec.bundle import config_text
+from rootless_pod.spec.generate import generate
+from rootless_pod.spec.host import read_host_facts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless_pod.container.context import Context
+    from rootless_pod.container.request import ContainerRequest
+    from rootless_pod.oci.image import Image
+    from rootless_pod.oci.runtime import ResolvedMount
+
+_ID = "0" * 64
+
+
+def print_plan(context: Context, request: ContainerRequest) -> int:
+    """Print namespaces, drivers, mounts, network, argv and config.json; nothing is pulled, made or mounted.
+
+    Raises:
+        RpodError: what ``run`` would refuse.
+    """
+    image = _image(context, request)
+    lines = _lines(context, request, image)
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _image(context: Context, request: ContainerRequest) -> Image | None:
+    if request.rootfs:
+        return None
+    try:
+        return lookup(context.paths, request.image)
+    except NotFound as cause:
+        raise NotFound(
+            f"image {request.image!r} is not here, and a dry run pulls nothing", remedy=f"run: rpod pull {request.image}"
+        ) from cause
+
+
+def _lines(context: Context, request: ContainerRequest, image: Image | None) -> list[str]:
+    config = ContainerConfig(id=_ID, name=request.name or "(random)", created_ns=0, request=request)
+    joined_containers(context, request)
+    runtime = drivers.runtime_choice(context)
+    storage, storage_reason = _storage(context, image)
+    host = read_host_facts()
+    rootfs = request.rootfs or f"{context.paths.container(_ID)}/merged"
+    netns, network_lines = _network(context, config, image)
+    spec = generate(
+        request.process,
+        container_id=_ID,
+        image_config=image.config if image is not None else None,
+        rootfs=rootfs,
+        netns_path=netns,
+        run_dir=context.paths.bundle(_ID),
+        id_map=context.namespace.id_map,
+        host=host,
+        volumes=_planned_mounts(context, request),
+        cgroups_path=own_cgroup(config.replace(request=request.replace(process=_without_limits(request))), host.cgroups),
+    )
+    inner: dict[str, Any] = spec.config
+    mapped = ", ".join(f"{one.container_id}→{one.host_id} ({one.size})" for one in context.namespace.id_map.uids)
+    return [
+        f"user namespace: {context.namespace.reason}; ids {mapped}",
+        f"image: {image.names[0] if image is not None and image.names else request.image or request.rootfs}",
+        *([f"layers: {len(image.layers)}"] if image is not None else []),
+        f"storage: {storage} ({storage_reason})",
+        *network_lines,
+        f"runtime: {runtime.driver.name} ({runtime.reason})",
+        f"monitor: {drivers.conmon_path(context)}",
+        "namespaces: " + ", ".join(one["type"] + (f"={one['path']}" if one.get("path") else "") for one in inner["linux"]["namespaces"]),
+        *(f"id {kind}: {one['containerID']}→{one['hostID']} ({one['size']})"
+          for kind in ("uidMappings", "gidMappings") for one in inner["linux"].get(kind, ())),
+        *(f"mount: {one['destination']} {one['type']} from {one['source']} ({','.join(one['options'])})" for one in inner["mounts"]),
+        f"process: {' '.join(inner['process']['args'])}",
+        f"user: {inner['process']['user']['uid']}:{inner['process']['user']['gid']}, directory {inner['process']['cwd']}",
+        f"seccomp: {spec.seccomp_name}",
+        *(f"note: {note}" for note in spec.notes),
+        "config.json: " + jsontext.dumps(jsontext.loads(config_text(spec))),
+    ]  # fmt: skip
+
+
+def _without_limits(request: ContainerRequest) -> Any:
+    """Return the process with limits left out: handing controllers down would change the machine."""
+    from rootless_pod.container.prepare import LIMITS
+    from rootless_pod.spec.request import SpecRequest
+
+    defaults = SpecRequest()
+    return request.process.replace(**{limit: getattr(defaults, limit) for limit in LIMITS})
+
+
+def _storage(context: Context, image: Image | None) -> tuple[str, str]:
+    if image is None:
+        return "none", "the given directory is the root file system"
+    from rootless_pod.fuse.choose import choose_storage
+
+    choice = choose_storage(
+        context.storage_driver, probes_dir=context.paths.probes, scratch_dir=f"{context.paths.graphroot}/scratch"
+    )
+    return choice.driver.name, choice.reason
+
+
+def _network(context: Context, config: ContainerConfig, image: Image | None) -> tuple[str | None, list[str]]:
+    request = network_request(config, image)
+    mode = parse_network(request.mode)
+    path = f"{context.paths.netns}/{_ID}"
+    if mode.kind == "host":
+        return None, ["network: host"]
+    if mode.kind in ("none", "container", "ns"):
+        return mode.target if mode.kind == "ns" else path, [f"network: {request.mode}"]
+    from rootless_pod.slirp.choose import choose_network, driver_named
+
+    if mode.kind:
+        driver, reason = driver_named(mode.kind, context.paths.probes), "asked for"
+    else:
+        choice = choose_network(probes_dir=context.paths.probes)
+        if choice.driver is None:
+            return None, [f"network: host ({choice.reason})"]
+        driver, reason = choice.driver, choice.reason
+    ports = [f"port: {one}" for one in request.publish]
+    return path, [f"network: {driver.name} ({reason})", *ports]
+
+
+def _planned_mounts(context: Context, request: ContainerRequest) -> tuple[ResolvedMount, ...]:
+    """Return the mounts asked for; a volume that is not there yet is named, not made."""
+    from rootless_pod.oci.runtime import ResolvedMount
+    from rootless_pod.volumes.resolve import resolve
+
+    binds = tuple(one for one in request.mounts if one.kind != "volume" and not one.overlay)
+    planned = list(resolve(binds, paths=context.paths, image_volume="ignore"))
+    for one in request.mounts:
+        if one.kind == "volume" or one.overlay:
+            source = f"{context.paths.volumes}/{one.source or '(anonymous)'}/_data" if one.kind == "volume" else one.source
+            planned.append(ResolvedMount(source=source, target=one.target, options=one.options))
+    return tuple(planned)
+
