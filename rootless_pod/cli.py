@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import NoReturn
 
-    from rootless_pod.commands.declare import Globals
+    from rootless_pod.commands.declare import Command, Globals
 
 REPORT_BUGS = "this is a bug in rpod: please report it with the lines above at the project's issue tracker"
 COMPLETE_VARIABLE = "_RPOD_COMPLETE"
@@ -87,19 +87,22 @@ def dispatch(argv: Sequence[str]) -> int:
     try:
         found, rest = find_command(words)
         module = load(index.COMMANDS[found][0])
-        parsed = parse(module.COMMAND, rest, persistent=PERSISTENT)
+        command: Command = module.COMMAND
+        if command.name != found:
+            command = command.replace(name=found)
+        parsed = parse(command, rest, persistent=PERSISTENT)
     except HelpWanted:
         return _show_help(words)
     chosen = make_globals(outer.values, parsed.persistent)
     _set_log_level(chosen)
     call = Call(
-        command=module.COMMAND,
+        command=command,
         values=parsed.values,
         arguments=parsed.arguments,
         given=parsed.given,
         globals=chosen,
     )
-    if module.COMMAND.needs_userns:
+    if command.needs_userns:
         call = _enter(call)
     main: Callable[[Call], int] = module.main
     return main(call)

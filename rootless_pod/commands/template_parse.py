@@ -219,7 +219,7 @@ class Parser:
             if self._take().kind != ")":
                 self._fail(token, "the parenthesis is not closed")
         elif kind not in ("dot", "word"):
-            self._fail(token, f"unexpected {kind}")
+            self._fail(token, f"unexpected {'}}' if kind == 'close' else kind}")
         while (following := self._peek()) and following.kind == "field":
             if kind in ("word", "constant"):
                 self._fail(following, "a field of something that has none")

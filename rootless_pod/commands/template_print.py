@@ -177,7 +177,8 @@ class _Verb:
             return f"`{text}`" if "#" in self.flags and "`" not in text else quote(text)
         if self.letter == "s":
             return text
-        digits = text.encode(errors="surrogateescape").hex(" " if " " in self.flags else "") if text else ""
+        encoded = text.encode(errors="surrogateescape")
+        digits = encoded.hex(" ") if " " in self.flags else encoded.hex()
         return digits.upper() if self.letter == "X" else digits
 
     def show_integer(self, number: int) -> str:

@@ -68,7 +68,21 @@ NONE = Command(name="none", summary="No arguments", options=(flag("--quiet", "",
 COMMANDS = (RUN, CREATE, MIXED, TWO, SOME, NONE)
 VALUES = (
     *("x", "a=b", "", "-", "-5", "5", "0", "10m", "64k", "1.5", "1h30m", "id", "names", "a,b", "--", "-x", "--all"),
-    *("bad value", "ünï", "80:80", "99999999999999999999999", "0x10", "1_000", "+3", " 7", "host", "never", "\t", "=", "٣"),
+    *(
+        "bad value",
+        "ünï",
+        "80:80",
+        "99999999999999999999999",
+        "0x10",
+        "1_000",
+        "+3",
+        " 7",
+        "host",
+        "never",
+        "\t",
+        "=",
+        "٣",
+    ),
 )
 
 

@@ -58,7 +58,9 @@ def test_what_is_no_duration_is_refused(text):
         quantity.parse_duration(text)
 
 
-@pytest.mark.parametrize(("text", "wanted"), [("a,b", ["a", "b"]), ('"a,b"', ["a,b"]), ('"a""b",c', ['a"b', "c"]), ("", [""])])
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("a,b", ["a", "b"]), ('"a,b"', ["a,b"]), ('"a""b",c', ['a"b', "c"]), ("", [""])]
+)
 def test_lists_are_split_at_commas_outside_quotes(text, wanted):
     assert quantity.split_commas(text) == wanted
 
