@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless_pod.errors import HostUnready, Refused
-from rootless_pod.fuse import helper_process
+from rootless_pod.fuse import server
 from rootless_pod.fuse.driver import MountedRootfs
 from rootless_pod.programs.find import find_program
 
@@ -40,12 +40,12 @@ class FuseOverlayfs:
                     remedy="keep containers elsewhere with --root DIR, or use --storage-driver overlay or pyfuse3",
                 )
         log_path = f"{request.container_dir}/fuse-overlayfs.log"
-        pid, started = helper_process.start(argv(request, program), request.merged, log_path)
+        pid, started = server.start(argv(request, program), request.merged, log_path)
         return MountedRootfs(path=request.merged, helper_pid=pid, helper_started=started)
 
     def unmount(self, request: RootfsRequest, mounted: MountedRootfs) -> None:
         """Unmount and wait for the program to end; idempotent, also after it was killed."""
-        helper_process.end(mounted, keep_data=not request.volatile)
+        server.end(mounted, keep_data=not request.volatile)
 
     def probe(self, scratch_dir: str, *, id_shift: bool = False) -> None:
         """Mount two layers and work on them.

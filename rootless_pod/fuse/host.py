@@ -13,7 +13,7 @@ import stat
 
 from rootless_pod.errors import Refused
 from rootless_pod.frozen import Frozen
-from rootless_pod.fuse.driver import MountedRootfs
+from rootless_pod.fuse.driver import OVERFLOW_ID, IdShift, MountedRootfs, ShiftRange
 from rootless_pod.linux import mount, procfs
 
 TYPE_CHECKING = False
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EMPTY_AT_TOP = frozenset({"proc", "sys", "dev", "run", "tmp", "home", "root", "mnt", "media", "lost+found", "boot"})
 """Top-level directories shown empty: the spec mounts some, others are the user's or the machine's own business."""
 _DISKS = frozenset(
-    {
+    (
         "ext2",
         "ext3",
         "ext4",
@@ -39,15 +39,17 @@ _DISKS = frozenset(
         "erofs",
         "squashfs",
         "virtiofs",
-    }
+    )
 )
 """File systems that hold a part of the system; others (proc, tmpfs, nfs, autofs …) are shown as empty directories."""
+_MINE = (ShiftRange(container_id=0, parent_id=0, size=1), ShiftRange(container_id=OVERFLOW_ID, parent_id=0, size=1))
+_EVERYTHING_MINE = IdShift(uids=_MINE, gids=_MINE)
 _DEEPEST = 4
 _UPPER_TOP = "top"
 
 
 class Part(Frozen):
-    """One step: make ``path`` (below ``/``) as ``kind``: ``overlay``, ``empty``, ``directory``, ``symlink`` or ``file``."""
+    """One step: make ``path`` as ``kind``, one of ``overlay``, ``empty``, ``directory``, ``symlink`` and ``file``."""
 
     kind: str
     path: str
@@ -175,7 +177,7 @@ def mount_host(
 
 def unmount_host(request: RootfsRequest, mounted: MountedRootfs) -> None:
     """Take the tree and all that is mounted in it away, and end the helper; idempotent."""
-    from rootless_pod.fuse.helper_process import end
+    from rootless_pod.fuse.server import end
     from rootless_pod.fuse.native import detach
 
     if mounted.helper_pid is not None:
@@ -260,7 +262,13 @@ def _mount_whole(
     """Mount ``/`` as one layer and cover what must not show with empty directories."""
     covers = sorted(_covers(surroundings), key=len)
     above = _skeleton(request, plan_host(surroundings), skeleton_dir)
-    mounted = driver.mount(request.replace(lower_dirs=(above, "/") if above else ("/",)))
+    # A tree in user space shows the host's root as 65534; where that id is not mapped, the kernel refuses even to
+    # unlink such a file (EOVERFLOW), so in single-id mode all files show as the user's.
+    whole = request.replace(lower_dirs=(above, "/") if above else ("/",))
+    if _is_single_id():
+        squash = driver.name == "fuse-overlayfs"  # its own mapping would store new files under the last match
+        whole = whole.replace(options=("squash_to_root",)) if squash else whole.replace(id_shift=_EVERYTHING_MINE)
+    mounted = driver.mount(whole)
     try:
         for number, path in enumerate(covers):
             empty = f"{request.work}-empty/{number}"
@@ -274,6 +282,12 @@ def _mount_whole(
         unmount_host(request, mounted)
         raise Refused(f"cannot hide {path} in the image host: {error}") from error
     return mounted
+
+
+def _is_single_id() -> bool:
+    """Tell whether this user namespace maps nothing but one id."""
+    lines = procfs.read_text("/proc/self/uid_map").splitlines()
+    return len(lines) == 1 and lines[0].split()[2] == "1"
 
 
 def _covers(surroundings: Surroundings) -> set[str]:

@@ -9,7 +9,7 @@ import sys
 
 from rootless_pod import jsontext
 from rootless_pod.errors import HostUnready, ProgramFailed, TimedOut
-from rootless_pod.fuse import helper_process
+from rootless_pod.fuse import server
 from rootless_pod.fuse.driver import MountedRootfs
 from rootless_pod.linux import mount, procfs
 from rootless_pod.programs import run
@@ -62,12 +62,12 @@ class Pyfuse3Overlay:
         _abandon(pid, request.merged)
         if answer is None:
             raise TimedOut(f"our overlay server did not mount {request.merged} within {READY_SECONDS:.0f} s")
-        why = answer.decode(errors="replace") or helper_process.last_lines(log_path) or "it ended at once"
+        why = answer.decode(errors="replace") or server.last_lines(log_path) or "it ended at once"
         raise ProgramFailed(f"our overlay server cannot mount {request.merged}: {why}")
 
     def unmount(self, request: RootfsRequest, mounted: MountedRootfs) -> None:
         """Unmount and wait for the server to end; idempotent, also after it was killed."""
-        helper_process.end(mounted, keep_data=not request.volatile)
+        server.end(mounted, keep_data=not request.volatile)
 
     def probe(self, scratch_dir: str, *, id_shift: bool = False) -> None:
         """Mount two layers and work on them.

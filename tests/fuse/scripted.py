@@ -3,6 +3,7 @@
 They end with exit code 0 if what they assert holds.
 """
 
+# ruff: noqa: PT017 - these run in plain processes, without pytest
 from __future__ import annotations
 
 import os
