@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MAX_EXTENSION_BYTES = 1 << 20
 _XATTR = b"SCHILY.xattr."
 # Seconds that every file system and os.utime take.
-_TIME_MAX = 1 << 33
+TIME_MAX = 1 << 33
 
 
 def parse_records(data: bytes) -> dict[bytes, bytes]:
@@ -71,7 +71,7 @@ def parse_time(value: bytes) -> int:
     seconds, _point, fraction = value[negative:].partition(b".")
     if not seconds.isdigit() or (fraction and not fraction.isdigit()) or len(value) > 64:
         raise Corrupt(f"tar PAX record mtime is not a time: {value[:40]!r}")
-    total = min(int(seconds), _TIME_MAX) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
+    total = min(int(seconds), TIME_MAX) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
     return -total if negative else total
 
 

@@ -9,7 +9,14 @@ Source: POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar
 from __future__ import annotations
 
 from rootless_pod.errors import Corrupt
-from rootless_pod.storage.pax import MAX_EXTENSION_BYTES, apply_records, parse_records, read_map_1_0, validate_map
+from rootless_pod.storage.pax import (
+    MAX_EXTENSION_BYTES,
+    TIME_MAX,
+    apply_records,
+    parse_records,
+    read_map_1_0,
+    validate_map,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -237,7 +244,7 @@ class TarReader:
         entry.uid = parse_number(header[108:116])
         entry.gid = parse_number(header[116:124])
         entry.size = entry.stored_bytes = parse_number(header[124:136])
-        entry.mtime_ns = parse_number(header[136:148]) * 1_000_000_000
+        entry.mtime_ns = min(max(parse_number(header[136:148]), -TIME_MAX), TIME_MAX) * 1_000_000_000
         entry.xattrs = None
         entry.sparse = None
         if records:
