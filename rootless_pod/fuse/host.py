@@ -177,8 +177,8 @@ def mount_host(
 
 def unmount_host(request: RootfsRequest, mounted: MountedRootfs) -> None:
     """Take the tree and all that is mounted in it away, and end the helper; idempotent."""
-    from rootless_pod.fuse.server import end
     from rootless_pod.fuse.native import detach
+    from rootless_pod.fuse.server import end
 
     if mounted.helper_pid is not None:
         _detach_below(mounted.path)
