@@ -24,7 +24,8 @@ def read_exit(exit_dir: str, container_id: str, *, persist_dir: str = "") -> Exi
         return None
     try:
         text = os.read(fd, 32).strip()
-        code = int(text) if text.lstrip(b"-").isdigit() else None
+        # conmon writes -1 where its own time limit ended the container; podman exits with 255 then.
+        code = int(text) & 0xFF if text.lstrip(b"-").isdigit() else None
         finished_ns = birth_time(fd).ns
     finally:
         os.close(fd)

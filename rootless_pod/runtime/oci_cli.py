@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rootless_pod.programs.run import Completed
 
 CALL_TIMEOUT_SECONDS = 60.0
-# What says "there is no such container": crun's two forms, runc's.
-_UNKNOWN = ("does not exist", "error opening file", "container not found")
+# What says "there is no such container": crun's three forms, runc's.
+_UNKNOWN = ("does not exist", "error opening file", "container not found", "cannot open directory")
 # What says "it has stopped": crun and runc, on kill, pause and exec.
 _STOPPED = ("not running", "is stopped", "process already finished", "no such process", "container not running")
 
