@@ -39,7 +39,7 @@ def image_names(paths: Paths) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError):
         entries = []
     names = ["host"]
-    for entry in entries:
+    for entry in entries if isinstance(entries, list) else ():
         name = (entry.get("annotations") or {}).get(_REFERENCE) if isinstance(entry, dict) else None
         if isinstance(name, str):
             names += {name, _familiar(name)}

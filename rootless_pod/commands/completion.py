@@ -58,9 +58,14 @@ function __rpod_complete
     set -lx _TYPER_COMPLETE_FISH_ACTION get-args
     set -lx _TYPER_COMPLETE_ARGS (commandline -cp)
     set -l program (commandline -opc)[1]
-    command $program 2>/dev/null
+    set -l answers (command $program 2>/dev/null)
+    if test (count $answers) -gt 0
+        printf '%s\n' $answers
+    else
+        __fish_complete_path (commandline -ct)
+    end
 end
-complete --command rpod --arguments "(__rpod_complete)"
+complete --command rpod --no-files --arguments "(__rpod_complete)"
 """
 
 SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
