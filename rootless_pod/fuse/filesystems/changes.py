@@ -249,7 +249,7 @@ class Changes:
             target = None
             # Removing it may have let go of descriptors.
             old_fd, new_fd = self._copy_up.directory(old_parent), self._copy_up.directory(new_parent)
-        if source.is_dir and self._tree.in_lower(new_parent, new) is not None:
+        if source.is_dir and len(new_parent.layers) > 1:
             self._layers.set_opaque(old_fd, old)
         buried = self._open_last_name(target[0]) if target is not None else -1
         try:
@@ -314,9 +314,9 @@ class Changes:
         await self._bring_up(target)
         old_fd = self._copy_up.directory(old_parent)
         new_fd = self._copy_up.directory(new_parent)
-        if source.is_dir and self._tree.in_lower(new_parent, new) is not None:
+        if source.is_dir and len(new_parent.layers) > 1:
             self._layers.set_opaque(old_fd, old)
-        if target.is_dir and self._tree.in_lower(old_parent, old) is not None:
+        if target.is_dir and len(old_parent.layers) > 1:
             self._layers.set_opaque(new_fd, new)
         renameat2(old_fd, old, new_fd, new, RENAME_EXCHANGE)
         inodes = self._tree.inodes

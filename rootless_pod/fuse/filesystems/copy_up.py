@@ -42,8 +42,10 @@ _NO_XATTR = {errno.EOPNOTSUPP, errno.EPERM, errno.EACCES}
 class CopyUp:
     """Copies into the upper layer of one tree."""
 
-    def __init__(self, tree: Tree) -> None:
-        """Serve ``tree``."""
+    def __init__(self, tree: Tree, *, tree_entries: int = TREE_ENTRIES, tree_bytes: int = TREE_BYTES) -> None:
+        """Serve ``tree``; directories up to these sizes are brought up whole to be renamed."""
+        self._tree_entries = tree_entries
+        self._tree_bytes = tree_bytes
         self._tree = tree
         self._layers = tree.layers
         self._clones = True
@@ -121,7 +123,7 @@ class CopyUp:
                 inner.lookups += 1
                 below.append(inner)
                 size += 0 if inner.in_upper else status.st_size
-                if len(below) > TREE_ENTRIES or size > TREE_BYTES:
+                if len(below) > self._tree_entries or size > self._tree_bytes:
                     raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), node.name)
                 if inner.is_dir:
                     waiting.append(inner)
