@@ -105,7 +105,8 @@ def mount_rootfs(
             request, driver, hidden=(paths.graphroot, paths.runroot), skeleton_dir=f"{paths.bootroot}/host-skeleton"
         )
     else:
-        mounted = driver.mount(request.replace(lower_dirs=_layers(paths, image, container_dir)))
+        lower_dirs = (lower,) if image is None else _layers(paths, image, container_dir)
+        mounted = driver.mount(request.replace(lower_dirs=lower_dirs))
     record = RootfsRecord(
         driver=driver.name,
         boot_id=paths.boot_id,

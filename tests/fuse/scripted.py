@@ -281,6 +281,17 @@ def an_image_without_layers_is_an_empty_tree(base):
     rootfs.unmount_rootfs(paths, "c", made.record)
 
 
+def a_directory_of_the_user_is_mounted_below_and_kept(base):
+    paths = paths_at(base)
+    os.mkdir(paths.container("c"))
+    os.mkdir(f"{base}/mine")
+    put(f"{base}/mine/file", b"mine")
+    made = rootfs.mount_rootfs(paths=paths, container_id="c", image=None, lower=f"{base}/mine", driver=NativeOverlay())
+    put(f"{made.path}/file", b"changed")
+    rootfs.unmount_rootfs(paths, "c", made.record)
+    assert get(f"{base}/mine/file") == b"mine"
+
+
 def removal_touches_nothing_outside(base):
     os.makedirs(f"{base}/outside/dir")
     put(f"{base}/outside/file", b"mine")
