@@ -93,7 +93,7 @@ class _Packing:
         """Write an entry for the root only if it differs from what unpacking makes of none."""
         found = os.fstat(fd)
         owner = read_owner(fd) or (found.st_uid, found.st_gid)
-        if (stat.S_IMODE(found.st_mode), *owner) != _PLAIN_ROOT:
+        if (stat.S_IMODE(found.st_mode), *owner) != _PLAIN_ROOT or layer_xattrs(fd):
             self._add(b"./", found, fd)
         if self._is_upper and whiteout.is_opaque(fd):
             self._add_marker(whiteout.OPAQUE_NAME)

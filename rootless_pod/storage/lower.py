@@ -15,7 +15,7 @@ import stat
 from rootless_pod.errors import Corrupt
 from rootless_pod.fuse.whiteout import is_opaque, is_whiteout
 from rootless_pod.storage.beneath import OPEN_DIRECTORY
-from rootless_pod.storage.owners import copy_all_xattrs
+from rootless_pod.storage.owners import DEFAULT_ACL, copy_all_xattrs
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
@@ -109,7 +109,7 @@ def _copy_data(source: int, target: int, size: int) -> None:
 
 
 def copy_directory_attributes(source: int, target: int, *, single_id: bool) -> bool:
-    """Give the directory ``target`` (an fd) mode, owner, times and xattrs of ``source`` (``O_PATH``).
+    """Give the directory ``target`` (an fd) owner and xattrs of ``source`` (``O_PATH``); the rest is set at the end.
 
     Returns False, with nothing done, if ``source`` is no directory.
     """
@@ -121,7 +121,7 @@ def copy_directory_attributes(source: int, target: int, *, single_id: bool) -> b
         if not single_id:
             os.fchown(target, found.st_uid, found.st_gid)
         for name in os.listxattr(reading):
-            if not name.startswith(("user.overlay.", "user.fuseoverlayfs.")):
+            if not name.startswith(("user.overlay.", "user.fuseoverlayfs.", "system.posix_acl_default")):
                 try:
                     os.setxattr(target, name, os.getxattr(reading, name))
                 except OSError:
@@ -129,3 +129,11 @@ def copy_directory_attributes(source: int, target: int, *, single_id: bool) -> b
     finally:
         os.close(reading)
     return True
+
+
+def read_default_acl(source: int) -> bytes:
+    """Return the default ACL of the directory ``source`` (``O_PATH``), empty if it has none."""
+    try:
+        return os.getxattr(f"/proc/self/fd/{source}", DEFAULT_ACL)
+    except OSError:
+        return b""

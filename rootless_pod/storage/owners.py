@@ -12,6 +12,7 @@ import os
 from rootless_pod.errors import Corrupt
 
 ROOTLESS_XATTR = "user.rootlesscontainers"
+DEFAULT_ACL = b"system.posix_acl_default"
 _CAPABILITY = b"security.capability"
 # What a layer may not set: they are the words of a storage driver, not of an image.
 _PRIVATE = (b"user.overlay.", b"trusted.", b"user.fuseoverlayfs.", b"user.containers.", ROOTLESS_XATTR.encode())
@@ -31,13 +32,11 @@ def _varint(number: int) -> bytes:
 
 
 def encode_owner(uid: int, gid: int) -> bytes:
-    """Return the value of ``user.rootlesscontainers`` for an owner (container ids); zeros are left out."""
-    parts = b""
-    if uid:
-        parts += b"\x08" + _varint(uid)
-    if gid:
-        parts += b"\x10" + _varint(gid)
-    return parts
+    """Return the value of ``user.rootlesscontainers`` for an owner (container ids).
+
+    An id of zero is written as "leave it as it is", which is what umoci does: the file's own owner is root there.
+    """
+    return b"\x08" + _varint(uid or _NOOP_ID) + b"\x10" + _varint(gid or _NOOP_ID)
 
 
 def decode_owner(value: bytes) -> tuple[int, int]:

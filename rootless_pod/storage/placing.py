@@ -9,7 +9,8 @@ from rootless_pod.errors import Corrupt
 from rootless_pod.fuse import whiteout
 from rootless_pod.linux.tree import remove_tree
 from rootless_pod.storage.beneath import OPEN_DIRECTORY, Beneath, clean_name
-from rootless_pod.storage.lower import copy_directory_attributes, copy_up, find_lower
+from rootless_pod.storage.lower import copy_directory_attributes, copy_up, find_lower, read_default_acl
+from rootless_pod.storage.owners import DEFAULT_ACL, set_xattrs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Placing:
         # Clean path -> (mode, mtime), set at the end: files made inside would change the time, a setgid bit
         # would give them its group, and a missing permission would keep us out.
         self._directories: dict[bytes, tuple[int, int]] = {}
+        # The same for default ACLs, which files made inside would inherit.
+        self._default_acls: dict[bytes, bytes] = {}
         self.size_bytes = 0
 
     def close(self) -> None:
@@ -57,6 +60,7 @@ class Placing:
         self._directories = {
             name: value for name, value in self._directories.items() if name != path and not name.startswith(below)
         }
+        self._default_acls = {name: value for name, value in self._default_acls.items() if name in self._directories}
         self._tree.forget()
         return False
 
@@ -128,6 +132,9 @@ class Placing:
             try:
                 if copy_directory_attributes(lower, fd, single_id=self._single_id):
                     found = os.fstat(lower)
+                    acl = read_default_acl(lower)
+                    if acl:
+                        self._default_acls[path] = acl
                     self._directories[path] = (stat.S_IMODE(found.st_mode), found.st_mtime_ns)
             finally:
                 os.close(fd)
@@ -146,6 +153,8 @@ class Placing:
             try:
                 if mode != 0o755 or not path:
                     os.fchmod(fd, mode)
+                if path in self._default_acls:
+                    set_xattrs(fd, {DEFAULT_ACL: self._default_acls[path]})
                 os.utime(fd, ns=(mtime_ns, mtime_ns))
             finally:
                 os.close(fd)

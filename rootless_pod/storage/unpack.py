@@ -18,7 +18,7 @@ from rootless_pod.fuse import whiteout
 from rootless_pod.oci.digest import new_hash
 from rootless_pod.storage import tar
 from rootless_pod.storage.beneath import OPEN_DIRECTORY, clean_name
-from rootless_pod.storage.owners import ROOTLESS_XATTR, encode_owner, set_xattrs
+from rootless_pod.storage.owners import DEFAULT_ACL, ROOTLESS_XATTR, encode_owner, set_xattrs
 from rootless_pod.storage.placing import Placing, show
 
 TYPE_CHECKING = False
@@ -275,6 +275,8 @@ class _Unpacker(Placing):
             self._directories[path] = (entry.mode, entry.mtime_ns)
 
     def _directory_attributes(self, entry: tar.Entry, path: bytes, fd: int) -> None:
+        if entry.xattrs and DEFAULT_ACL in entry.xattrs:
+            self._default_acls[path] = entry.xattrs.pop(DEFAULT_ACL)
         self._own(entry, fd, path)
         self._directories[path] = (entry.mode, entry.mtime_ns)
 
