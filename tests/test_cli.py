@@ -315,7 +315,7 @@ def test_a_missing_module_is_looked_for_with_site_and_its_absence_is_an_import_e
 
 
 def test_a_user_install_finds_the_python_of_its_own_directory(tmp_path):
-    version = "%d.%d" % sys.version_info[:2]
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     fake_package(tmp_path / f"lib/python{version}/site-packages")
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin/rpod"

@@ -37,7 +37,10 @@ class Template:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.nodes = Parser(source).parse()
+        try:
+            self.nodes = Parser(source).parse()
+        except RecursionError:
+            raise fault(source, 0, "nested too deeply") from None
 
     def render(self, value: object, *, heading: bool = False) -> str:
         """Fill the template in with ``value`` as its dot; ``heading`` fills in column titles.
@@ -46,7 +49,10 @@ class Template:
             Usage: a field is not there, or a function can't work on its values.
         """
         out: list[str] = []
-        _Run(self.source, value, heading=heading).walk(self.nodes, value, out)
+        try:
+            _Run(self.source, value, heading=heading).walk(self.nodes, value, out)
+        except RecursionError:
+            raise fault(self.source, 0, "nested too deeply") from None
         return "".join(out)
 
 

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rootless_pod.commands.template import default_heading, pretty_json, print_rows, print_values, render
 from rootless_pod.commands.template_print import NO_VALUE, go_json, print_value, quote, sprintf
@@ -209,3 +211,78 @@ def test_a_title_is_made_from_a_fields_name():
         "IMAGE ID",
         "RUNNING FOR",
     ]
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *(
+                    "{{",
+                    "}}",
+                    "{{-",
+                    "-}}",
+                    " ",
+                    ".ID",
+                    ".Names",
+                    ".State",
+                    ".Nothing",
+                    "$",
+                    "$x",
+                    ":=",
+                    "=",
+                    "|",
+                    "(",
+                    ")",
+                ),
+                *(
+                    "if",
+                    "else",
+                    "end",
+                    "range",
+                    "with",
+                    "break",
+                    "nil",
+                    "true",
+                    "3",
+                    "-1",
+                    '"a"',
+                    "`b`",
+                    "'c'",
+                    ",",
+                    ".",
+                ),
+                *(
+                    "index",
+                    "slice",
+                    "len",
+                    "printf",
+                    "join",
+                    "eq",
+                    "lt",
+                    "json",
+                    "pad",
+                    "truncate",
+                    "/*",
+                    "*/",
+                    "x",
+                    "é",
+                ),
+            ]
+        ),
+        max_size=14,
+    )
+)
+def test_any_text_is_filled_in_or_refused_never_a_crash(parts):
+    for source in ("".join(parts), "{{" + " ".join(parts) + "}}"):
+        try:
+            render(source, CONTAINER)
+        except Usage:
+            continue
+
+
+def test_a_template_nested_too_deeply_is_refused():
+    for source in ("{{" + "(" * 5000 + "1" + ")" * 5000 + "}}", "{{if 1}}" * 5000 + "{{end}}" * 5000):
+        with pytest.raises(Usage, match="nested too deeply"):
+            render(source, {})
