@@ -129,8 +129,7 @@ def _walk(root: str, path: str) -> tuple[list[int], str]:
                 continue
             os.close(fd)
             links += 1
-            if links > _MAX_LINKS:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            _require_few(links, path)
             if target.startswith("/"):
                 _close(directories[1:])
                 del directories[1:]
@@ -146,6 +145,11 @@ def _link_target(fd: int) -> str | None:
     if not stat.S_ISLNK(os.fstat(fd).st_mode):
         return None
     return os.readlink("", dir_fd=fd)
+
+
+def _require_few(links: int, path: str) -> None:
+    if links > _MAX_LINKS:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
 def _require_directory(fd: int, path: str) -> None:

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def config_text(spec: Spec) -> str:
-    """Return the whole config.json; the seccomp text goes to the end of ``linux``, the last key, unparsed."""
+    """Return the whole config.json; the seccomp text ends ``linux``, the last key, and is never parsed."""
     text = jsontext.dumps(spec.config)
     return f'{text[:-2]},"seccomp":{spec.seccomp}}}}}' if spec.seccomp else text
 
 
 def write_bundle(run_dir: str, spec: Spec) -> str:
-    """Write the files of ``spec`` into ``run_dir`` (ours alone, and no runtime reads it yet); return config.json's path.
+    """Write the files of ``spec`` into ``run_dir``, which is ours alone; return the path of config.json.
 
     Raises:
         OSError: a file can't be written; the caller removes the directory.

@@ -39,7 +39,8 @@ def describe(spec: Spec) -> list[str]:
     ]
     lines += [f"made in the root file system: directory {path}" for path, _owner in spec.directories]
     lines += [f"added in the root file system: {path}: {line}" for path, line in spec.appends]
-    lines += [f"note: {note}" for note in spec.notes]
+    crun = f"only crun can run it: {spec.needs_crun}" if spec.needs_crun else ""
+    lines += [f"note: {note}" for note in (*spec.notes, crun) if note]
     return lines
 
 

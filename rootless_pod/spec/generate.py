@@ -56,7 +56,7 @@ class Spec(Frozen):
     directories: tuple[tuple[str, tuple[int, int]], ...] = ()
     appends: tuple[tuple[str, str], ...] = ()
     systemd: bool = False
-    keep_groups: bool = False  # only crun can do it
+    needs_crun: str = ""  # why runc (1.1) can't run it
     notes: tuple[str, ...] = ()
 
 
@@ -172,7 +172,7 @@ class _Making(Frozen):
             directories=((directory, owner),) if directory != "/" else (),
             appends=appends,
             systemd=systemd,
-            keep_groups=KEEP_GROUPS in request.groups,
+            needs_crun=self._needs_crun(mapping),
             notes=(mapping.reason,) if mapping.reason else (),
         )
 
@@ -190,6 +190,13 @@ class _Making(Frozen):
             mapping = rootless.imply_mapping(user.uid, user.gid, self.id_map)
         rootless.require_mapped(user.uid, user.gid, mapping, self.id_map)
         return mapping, user
+
+    def _needs_crun(self, mapping: UserMapping) -> str:
+        if KEEP_GROUPS in self.request.groups and self.host.setgroups_allowed:
+            return "--group-add keep-groups is an extension of crun"
+        if mapping.own and not mapping.path and rootless.to_parent(mapping.uids, 0) is None:
+            return "the container's user namespace has no id 0, which runc wants"
+        return ""
 
     def _process_user(self, user: User) -> dict[str, Any]:
         value: dict[str, Any] = {"uid": user.uid, "gid": user.gid, "umask": 0o022}

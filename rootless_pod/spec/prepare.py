@@ -11,6 +11,8 @@ from rootless_pod.linux.inroot import make_directories_in_root, open_in_root
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.spec.generate import Spec
+    from rootless_pod.spec.rootless import UserMapping
+    from rootless_pod.userns.idmap import IdRange
 
 
 def prepare_rootfs(rootfs: str, spec: Spec) -> None:
@@ -21,6 +23,7 @@ def prepare_rootfs(rootfs: str, spec: Spec) -> None:
     Raises:
         Refused: the tree does not allow it (a file in the way, a full or read-only file system).
     """
+    _require_reachable(rootfs, spec.mapping)
     read_only = bool(spec.config["root"]["readonly"])
     mounted = [mount["destination"] for mount in spec.config["mounts"] if mount["destination"] != "/"]
     for path, owner in spec.directories:
@@ -42,6 +45,30 @@ def prepare_rootfs(rootfs: str, spec: Spec) -> None:
             raise Refused(
                 f"cannot add a row to {path} of the container: {cause.strerror}", remedy="use --passwd=false"
             ) from cause
+
+
+def _require_reachable(rootfs: str, mapping: UserMapping) -> None:
+    """Check that root of the container's own namespace can enter every directory above its root file system.
+
+    Where the directories' owner is mapped (keep-id), it can; with nomap it is a stranger to them.
+    """
+    if not mapping.own or mapping.path:
+        return
+    directory = os.path.dirname(rootfs)
+    while directory != "/":
+        status = os.stat(directory)
+        if not status.st_mode & stat.S_IXOTH and not (
+            _mapped(mapping.uids, status.st_uid) and _mapped(mapping.gids, status.st_gid)
+        ):
+            raise Refused(
+                f"the container's root could not enter {directory}: it is yours, and your id is not mapped",
+                remedy=f"chmod o+x {directory}, or keep containers elsewhere with --root DIR",
+            )
+        directory = os.path.dirname(directory)
+
+
+def _mapped(ranges: tuple[IdRange, ...], number: int) -> bool:
+    return any(entry.host_id <= number < entry.host_id + entry.size for entry in ranges)
 
 
 def _append(rootfs: str, path: str, line: str) -> None:

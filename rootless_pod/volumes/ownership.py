@@ -13,10 +13,8 @@ if TYPE_CHECKING:
     from rootless_pod.oci.runtime import ResolvedMount
 
 # Source: podman, pkg/chown: directories nobody means to give away.
-_NEVER = frozenset(
-    f"/{name}".rstrip("/") or "/"
-    for name in ("", *"bin boot dev etc home lib lib64 opt proc root run sbin srv sys tmp usr var".split(" "))
-)
+_TOP = ("bin", "boot", "dev", "etc", "home", "lib", "lib64", "opt", "proc", "root", "run", "sbin", "srv", "sys", "tmp")
+_NEVER = frozenset(("/", "/usr", "/var", *(f"/{name}" for name in _TOP)))
 
 
 def chown_sources(mounts: Iterable[ResolvedMount], owner: tuple[int, int], *, home: str = "") -> None:
