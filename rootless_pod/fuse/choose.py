@@ -143,10 +143,11 @@ def _probe_and_exit(name: str, scratch: str, write_end: int, *, id_shift: bool) 
     """Run the driver's own probe and write the answer; never returns."""
     answer: dict[str, Any]
     try:
-        from rootless_pod.linux import namespaces
+        from rootless_pod.linux import mount, namespaces
 
-        # What is mounted here vanishes with this process, however it ends.
+        # What is mounted here vanishes with this process, however it ends, and is seen nowhere else.
         namespaces.unshare(namespaces.CLONE_NEWNS)
+        mount.set_propagation("/", mount.MS_REC | mount.MS_PRIVATE)
         driver_named(name).probe(scratch, id_shift=id_shift)
         answer = {"works": True}
     except RpodError as error:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rootless_pod.fuse.driver import RootfsRequest, ShiftRange
 
 PROGRAM = "fuse-overlayfs"
+OLDEST = (1, 4)
+"""The version that brought the youngest option used here. Source: the program's NEWS."""
 _SPECIAL = frozenset(":,\\")
 """Characters its option text gives a meaning; names are resolved before they are split, so nothing hides them."""
 
@@ -55,7 +57,32 @@ class FuseOverlayfs:
         """
         from rootless_pod.fuse.trial import try_driver
 
+        program = find_program(PROGRAM)
+        found = _version(program) if program else None
+        if found is not None and found < OLDEST:
+            raise HostUnready(
+                f"fuse-overlayfs {'.'.join(map(str, found))} is too old: 1.4 brought the option volatile",
+                remedy="install a newer fuse-overlayfs, or use --storage-driver pyfuse3",
+            )
         try_driver(self, scratch_dir, id_shift=id_shift)
+
+
+def _version(program: str) -> tuple[int, ...] | None:
+    """Return the version the program tells, or None if it can't be read."""
+    from rootless_pod.programs.run import run
+
+    told = run((program, "--version"), timeout_seconds=5).stdout.decode(errors="replace")
+    return parse_version(told)
+
+
+def parse_version(told: str) -> tuple[int, ...] | None:
+    """Return the numbers behind ``fuse-overlayfs: version`` (None: there are none)."""
+    for line in told.splitlines():
+        name, _, number = line.partition(": version ")
+        if name == PROGRAM:
+            parts = number.split("-")[0].split(".")
+            return tuple(int(part) for part in parts if part.isdigit()) or None
+    return None
 
 
 def argv(request: RootfsRequest, program: str = PROGRAM) -> tuple[str, ...]:

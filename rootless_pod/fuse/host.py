@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from rootless_pod.fuse.driver import RootfsRequest, StorageDriver
 
-EMPTY_AT_TOP = frozenset({"proc", "sys", "dev", "run", "tmp", "home", "root", "mnt", "media", "lost+found", "boot"})
+EMPTY_AT_TOP = frozenset(
+    {"proc", "sys", "dev", "run", "tmp", "home", "root", "mnt", "media", "lost+found", "boot", "snap"}
+)
 """Top-level directories shown empty: the spec mounts some, others are the user's or the machine's own business."""
 _DISKS = frozenset(
     (

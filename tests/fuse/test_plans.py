@@ -9,7 +9,7 @@ import pytest
 from rootless_pod.errors import Corrupt, Usage
 from rootless_pod.fuse import choose
 from rootless_pod.fuse.driver import OVERFLOW_ID, IdShift, MountedRootfs, RootfsRequest, ShiftRange
-from rootless_pod.fuse.fuse_overlayfs import argv
+from rootless_pod.fuse.fuse_overlayfs import OLDEST, argv, parse_version
 from rootless_pod.fuse.host import Surroundings, plan_host
 from rootless_pod.linux.overlay import option_flags
 from rootless_pod.storage.rootfs import RootfsRecord
@@ -48,6 +48,14 @@ def test_fuse_overlayfs_gets_mappings_as_stored_shown_length():
     assert "uidmapping=0:1:1000:1000:0:1:1001:1001:64535" in options
     assert options.endswith("gidmapping=0:1:1000")
     assert ",volatile," in options
+
+
+def test_the_version_is_read_from_what_the_program_says():
+    told = "fusermount3 version: 3.14.0\nfuse-overlayfs: version 1.10\nFUSE library version 3.14.0\n"
+    assert parse_version(told) == (1, 10)
+    assert parse_version("fuse-overlayfs: version 0.7.6\n") < OLDEST
+    assert parse_version("fuse-overlayfs: version 1.14-dev\n") > OLDEST
+    assert parse_version("something else") is None
 
 
 def test_options_are_split_into_key_and_value():

@@ -8,10 +8,9 @@ import pytest
 
 pytest.importorskip("pyfuse3", reason="the extra 'fuse' is not installed")
 
-from tests.fuse.filesystems.trees import Stack, done
-
 from rootless_pod.fuse.filesystems import copy_up
 from rootless_pod.linux.rename import RENAME_EXCHANGE, RENAME_NOREPLACE
+from tests.fuse.filesystems.trees import Stack, done
 
 OPAQUE = "user.overlay.opaque"
 

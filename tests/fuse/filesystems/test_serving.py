@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from tests.fuse import namespace
 
 pytest.importorskip("pyfuse3", reason="the extra 'fuse' is not installed")

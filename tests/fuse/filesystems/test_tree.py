@@ -8,9 +8,8 @@ import pytest
 
 pytest.importorskip("pyfuse3", reason="the extra 'fuse' is not installed")
 
-from tests.fuse.filesystems.trees import Stack
-
 from rootless_pod.fuse.filesystems.layers import shown_xattr, stored_xattr
+from tests.fuse.filesystems.trees import Stack
 
 
 def test_the_top_layer_wins_and_whiteouts_hide(tmp_path):
