@@ -1,0 +1,39 @@
+"""Runs inside a user namespace: the real choice on this host."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+from rootless_pod.errors import HostUnready
+from rootless_pod.linux.statfs import filesystem_type
+from rootless_pod.runtime.cgroup2 import CGROUP_ROOT, cgroup_setup
+from rootless_pod.runtime.choose import choose_runtime
+
+
+def main():
+    wanted = sys.argv[1]
+    before = cgroup_setup()
+    with tempfile.TemporaryDirectory(prefix="rpod-runtime-test-") as base:
+        os.chmod(base, 0o755)
+        os.mkdir(f"{base}/probes")
+        try:
+            choice = choose_runtime(wanted, probes_dir=f"{base}/probes", runtime_root=f"{base}/runtime")
+        except HostUnready as refusal:
+            print(refusal.message)
+            sys.exit(77)
+        again = choose_runtime(wanted, probes_dir=f"{base}/probes", runtime_root=f"{base}/runtime")
+        assert again.reason == choice.reason
+        assert choice.driver.name == wanted
+        assert choice.driver.state("nothing") is None
+        if wanted == "crun" and before in ("hybrid", "legacy"):
+            # crun 1.8.1 refuses such a host: it was given a view of cgroup2, and only us.
+            assert filesystem_type(CGROUP_ROOT) == "cgroup2"
+            assert "for us alone" in choice.reason
+        assert os.listdir(f"{base}/probes") == [f"runtime-{wanted}.json"]
+        print(choice.reason)
+
+
+if __name__ == "__main__":
+    main()
