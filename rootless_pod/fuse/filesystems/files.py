@@ -67,6 +67,7 @@ class OpenFiles(pyfuse3.Operations):  # type: ignore[misc]  # pyfuse3 is not fol
         """Have the kernel not ask again: it writes dirty pages back before a close by itself."""
         raise pyfuse3.FUSEError(errno.ENOSYS)
 
+    @answering
     async def release(self, fh: int) -> None:
         """Close the descriptor after the last close(2)."""
         node = self._open.pop(fh)

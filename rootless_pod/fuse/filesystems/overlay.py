@@ -234,6 +234,7 @@ class Overlay(OpenFiles):
     def _listed(self, fh: int) -> Node:
         return self._listings[fh][0]
 
+    @answering
     async def releasedir(self, fh: int) -> None:
         """Close a directory."""
         del self._listings[fh]
