@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -163,7 +164,5 @@ def test_any_json_is_read_or_refused_as_corrupt(document):
     document.setdefault("schemaVersion", 2)
     data = json.dumps(document).encode()
     for parse in (parse_manifest, parse_index):
-        try:
+        with contextlib.suppress(Corrupt):
             parse(data)
-        except Corrupt as refusal:
-            assert refusal.message

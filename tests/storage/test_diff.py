@@ -10,12 +10,12 @@ import subprocess
 import tarfile
 
 import pytest
-from tests.storage import tarball as t
-from tests.storage.test_tar import plant
 
 from rootless_pod.linux.tree import remove_tree
 from rootless_pod.storage.diff import write_layer
 from rootless_pod.storage.unpack import unpack_layer
+from tests.storage import tarball as t
+from tests.storage.test_tar import plant
 
 
 def layer_of(tree, *, is_upper=True, **options):

@@ -7,11 +7,11 @@ import os
 import stat
 
 import pytest
-from tests.storage import tarball as t
 
 from rootless_pod.errors import Corrupt, HostUnready
 from rootless_pod.linux.tree import remove_tree
 from rootless_pod.storage.unpack import UnpackLimits, unpack_layer
+from tests.storage import tarball as t
 
 HUGE = b"\x80" + (1 << 61).to_bytes(11, "big")
 

@@ -6,6 +6,7 @@ import os
 import shutil
 
 import pytest
+
 from tests.fuse import namespace
 
 pytestmark = pytest.mark.kernel

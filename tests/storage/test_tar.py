@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import random
@@ -11,12 +12,12 @@ import tarfile
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.storage import tarball as t
 
 from rootless_pod.errors import Corrupt
 from rootless_pod.linux.tree import remove_tree
 from rootless_pod.storage.tar import TarReader, parse_number
 from rootless_pod.storage.unpack import unpack_layer
+from tests.storage import tarball as t
 
 
 def content(reader):
@@ -178,10 +179,8 @@ members = st.lists(
 @settings(max_examples=400, deadline=None)
 @given(members, st.binary(max_size=1200))
 def test_any_bytes_are_read_or_refused_as_corrupt(parts, end):
-    try:
+    with contextlib.suppress(Corrupt):
         entries(b"".join(parts) + end)
-    except Corrupt as refusal:
-        assert refusal.message
 
 
 @settings(max_examples=200, deadline=None)
@@ -190,7 +189,5 @@ def test_one_flipped_byte_is_read_or_refused_as_corrupt(data):
     good = bytearray(b"".join([t.pax([(b"path", b"abc"), (b"size", b"9")]), t.file(b"x", b"123456789"), t.directory(b"d/"), t.END]))
     position = data.draw(st.integers(0, len(good) - 1))
     good[position] ^= data.draw(st.integers(1, 255))
-    try:
+    with contextlib.suppress(Corrupt):
         entries(bytes(good))
-    except Corrupt as refusal:
-        assert refusal.message

@@ -7,12 +7,12 @@ import os
 import stat
 
 import pytest
-from tests.storage import tarball as t
 
 from rootless_pod.errors import Corrupt
 from rootless_pod.fuse import whiteout
 from rootless_pod.storage.owners import decode_owner, encode_owner, portable_capability
 from rootless_pod.storage.unpack import unpack_layer
+from tests.storage import tarball as t
 
 
 @pytest.fixture
