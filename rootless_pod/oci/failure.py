@@ -60,7 +60,7 @@ def one_sentence(message: str) -> str:
     text = " ".join(message.split())
     if text.startswith("time="):  # logrus' text form: time="…" level=error msg="…"
         _before, found, after = text.partition(' msg="')
-        text = after.rstrip('"').replace('\\"', '"') if found else text
+        text = after.removesuffix('"').replace('\\"', '"') if found else text
     shortened = True
     while shortened:
         shortened = False
