@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from rootless_pod import jsontext
@@ -58,12 +59,13 @@ def _lines(context: Context, request: ContainerRequest, image: Image | None) -> 
     storage, storage_reason = _storage(context, image)
     host = read_host_facts()
     rootfs = request.rootfs or f"{context.paths.container(_ID)}/merged"
+    accounts = request.rootfs or _layer_with_accounts(context, image)
     netns, network_lines = _network(context, config, image)
     spec = generate(
         request.process,
         container_id=_ID,
         image_config=image.config if image is not None else None,
-        rootfs=rootfs,
+        rootfs=accounts,
         netns_path=netns,
         run_dir=context.paths.bundle(_ID),
         id_map=context.namespace.id_map,
@@ -72,6 +74,7 @@ def _lines(context: Context, request: ContainerRequest, image: Image | None) -> 
         cgroups_path=own_cgroup(config.replace(request=request.replace(process=_without_limits(request))), host.cgroups),
     )
     inner: dict[str, Any] = spec.config
+    inner["root"]["path"] = rootfs
     mapped = ", ".join(f"{one.container_id}→{one.host_id} ({one.size})" for one in context.namespace.id_map.uids)
     return [
         f"user namespace: {context.namespace.reason}; ids {mapped}",
@@ -91,6 +94,14 @@ def _lines(context: Context, request: ContainerRequest, image: Image | None) -> 
         *(f"note: {note}" for note in spec.notes),
         "config.json: " + jsontext.dumps(jsontext.loads(config_text(spec))),
     ]  # fmt: skip
+
+
+def _layer_with_accounts(context: Context, image: Image | None) -> str:
+    """Return the tree whose /etc/passwd the container will see: nothing is mounted, so the topmost layer that has one."""
+    if image is None or image.is_host:
+        return "/"
+    layers = [f"{context.paths.layers}/{chain}/diff" for chain in reversed(image.layers)]
+    return next((layer for layer in layers if os.path.exists(f"{layer}/etc/passwd")), layers[0] if layers else "/")
 
 
 def _without_limits(request: ContainerRequest) -> Any:

@@ -42,7 +42,7 @@ def debian_base(cache: Path) -> Path:
     if not path.exists():
         made = path.with_suffix(".part")
         subprocess.run(
-            ["mmdebstrap", "--quiet", "--mode=unshare", "--variant=apt", "--include=python3-minimal,passwd",
+            ["mmdebstrap", "--quiet", "--format=tar", "--mode=unshare", "--variant=apt", "--include=python3-minimal,passwd",
              codename(), str(made)],
             check=True, capture_output=True, timeout=600,
         )  # fmt: skip
