@@ -168,6 +168,69 @@ def choosing_goes_on_where_the_kernel_refuses_and_says_why(base):
     NativeOverlay().unmount(request, outer)
 
 
+def a_nested_user_namespace_sees_the_owners_the_image_names(base):
+    """What --userns keep-id rests on: uid 1000 of the container is the user, uid 0 is another id of theirs."""
+    from rootless_pod.fuse.idmapped import namespace_of
+    from rootless_pod.linux import namespaces
+
+    ranges = (
+        ShiftRange(container_id=0, parent_id=1, size=1000),
+        ShiftRange(container_id=1000, parent_id=0, size=1),
+        ShiftRange(container_id=1001, parent_id=1001, size=10000),
+    )
+    shift = IdShift(uids=ranges, gids=ranges)
+    for name in ("fuse-overlayfs", "pyfuse3", "copy"):
+        os.makedirs(f"{base}/{name}")
+        if choose.try_in_child(name, f"{base}/{name}", id_shift=True):
+            continue
+        request = lay_out(f"{base}/{name}", id_shift=shift)
+        bottom = f"{base}/{name}/bottom"
+        put(f"{bottom}/users", b"users")
+        os.chown(f"{bottom}/users", 1000, 1000)
+        put(f"{bottom}/private", b"roots", 0o600)
+        driver = choose.driver_named(name)
+        mounted = driver.mount(request)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                namespaces.setns(namespace_of(shift), namespaces.CLONE_NEWUSER)
+                os.setgroups([])
+                os.setresgid(0, 0, 0)
+                os.setresuid(0, 0, 0)
+                os.chdir(mounted.path)
+                assert (os.stat("file").st_uid, os.stat("users").st_uid) == (0, 1000)
+                put("by-root", b"")
+                put("given", b"")
+                os.chown("given", 33, 34)
+                assert (os.stat("given").st_uid, os.stat("given").st_gid) == (33, 34)
+                os.mkdir("home", 0o755)
+                os.chown("home", 1000, 1000)
+                os.setresgid(1000, 1000, 1000)
+                os.setresuid(1000, 1000, 1000)
+                assert get("file") == b"lower"
+                for forbidden in ("file", "private"):
+                    assert not os.access(forbidden, os.W_OK), f"{name}: the user may write {forbidden}"
+                put("home/by-user", b"")
+                assert os.stat("home/by-user").st_uid == 1000
+                with open("users", "ab") as file:
+                    file.write(b"!")
+                code = 0
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0, name
+        shown = {entry: os.stat(f"{mounted.path}/{entry}").st_uid for entry in ("by-root", "given", "home/by-user")}
+        assert shown == {"by-root": 1, "given": 34, "home/by-user": 0}
+        driver.unmount(request, mounted)
+        if name != "copy":
+            stored = {entry: os.stat(f"{request.upper}/{entry}").st_uid for entry in shown}
+            assert stored == {"by-root": 0, "given": 33, "home/by-user": 1000}
+
+
 def shifting_is_never_a_silent_copy(base):
     probes = f"{base}/probes"
     os.mkdir(probes)
@@ -412,7 +475,11 @@ SCRIPTS = {
     and "_at" not in name
 }
 SCRIPTS.pop("lay_out")
-ONE_ID_IS_NOT_ENOUGH = {"layers_of_an_own_file_system_are_shifted_by_the_kernel", "shifting_is_never_a_silent_copy"}
+ONE_ID_IS_NOT_ENOUGH = {
+    "a_nested_user_namespace_sees_the_owners_the_image_names",
+    "layers_of_an_own_file_system_are_shifted_by_the_kernel",
+    "shifting_is_never_a_silent_copy",
+}
 
 
 if __name__ == "__main__":

@@ -218,6 +218,33 @@ def same_changes_by_native_overlay_and_by_us(base):
     ]
 
 
+def one_container_mounted_by_each_driver_in_turn(base):
+    """Change a tree under one driver after the other; return where what the next one shows differs."""
+    lower = plain_tree(base)
+    put(f"{lower}/dir/c", b"c")
+    wrong, before = [], None
+    for turn, driver in enumerate(("overlay", "pyfuse3", "fuse-overlayfs", "pyfuse3", "overlay")):
+        with Mounted(base, [lower], driver, "shared") as top:
+            shown = described(top)
+            if before is not None and {k: v[:-1] for k, v in shown.items()} != {k: v[:-1] for k, v in before.items()}:
+                wrong.append([driver, sorted(shown), sorted(before)])
+            if turn == 0:
+                os.unlink(f"{top}/dir/a")
+                os.unlink(f"{top}/setuid")
+            elif turn == 1:
+                os.unlink(f"{top}/dir/sub/b")
+                os.rmdir(f"{top}/dir/sub")
+                os.mkdir(f"{top}/dir/sub")
+                os.rename(f"{top}/file", f"{top}/moved")
+            elif turn == 2:
+                put(f"{top}/made", b"by fuse-overlayfs")
+                os.unlink(f"{top}/dir/c")
+            elif turn == 3:
+                os.rename(f"{top}/dir", f"{top}/other")
+            before = described(top)
+    return [wrong, sorted(before)]
+
+
 def described(top):
     import hashlib
     import stat

@@ -114,7 +114,6 @@ def test_copy_up_keeps_mode_times_attributes_and_holes_and_no_trace_in_the_paren
         file.truncate(1 << 22)
         file.seek((1 << 21) + 5)
         file.write(b"y")
-    os.chmod(path, 0o4751)
     os.setxattr(path, "user.test", b"1")
     os.utime(path, ns=(1_000_000_000_123_456_789, 1_100_000_000_987_654_321))
     os.utime(f"{stack.lower[0]}/d", ns=(5, 6))
@@ -124,6 +123,7 @@ def test_copy_up_keeps_mode_times_attributes_and_holes_and_no_trace_in_the_paren
         target.seek((1 << 21) + 5)
         assert target.read(1) == b"y"
     os.truncate(path, 100)
+    os.chmod(path, 0o4751)
     os.utime(path, ns=(1_000_000_000_123_456_789, 1_100_000_000_987_654_321))
     done(stack.copy_up.file(stack.node("d/f")))
     found = os.stat(f"{stack.upper}/d/f")

@@ -69,5 +69,11 @@ def test_four_processes_work_at_once(scene):
     assert scene("four_processes_at_once") == [[0] * 4, [150] * 4, 240]
 
 
+def test_one_container_can_be_mounted_by_each_driver_in_turn(scene):
+    wrong, names = scene("one_container_mounted_by_each_driver_in_turn")
+    assert wrong == []
+    assert names == ["made", "moved", "other", "other/sub"]
+
+
 def test_the_same_changes_leave_the_same_upper_directory_as_native_overlay(scene):
     assert scene("same_changes_by_native_overlay_and_by_us") == [[], []]
