@@ -67,12 +67,14 @@ def log_argv(request: MonitorRequest) -> tuple[str, ...]:
         raise Usage("log driver passthrough does not go with a terminal", remedy="leave out --tty")
     if driver in ("none", "passthrough"):
         return ("-l", driver)
+    # Without --no-sync-log conmon calls fdatasync before it writes the exit file: 7 ms and more of each short run.
+    sync = () if request.sync_log else ("--no-sync-log",)
     arguments = ["-l", "journald" if driver == "journald" else f"k8s-file:{request.log_path}"]
     if request.log_size_max is not None and driver != "journald":
         arguments += ["--log-size-max", str(request.log_size_max)]
     if request.log_tag:
         arguments += ["--log-tag", request.log_tag]
-    return tuple(arguments)
+    return (*arguments, *sync)
 
 
 def _streams_argv(*, terminal: bool, stdin_open: bool) -> list[str]:

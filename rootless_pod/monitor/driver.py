@@ -22,6 +22,7 @@ class MonitorRequest(Frozen):
     ``runtime_argv`` is ``Runtime.global_argv()``. ``bundle`` holds ``config.json`` and receives ``attach``, ``ctl``,
     ``winsz``, ``pidfile``, ``conmon.pid``, ``conmon.log`` and ``oci-log``. ``persist_dir`` (made if missing)
     receives ``exit`` and ``oom``.
+    ``sync_log`` brings the log to the disk before the container counts as ended; without it a power cut may cost lines.
     ``keep_fds`` are descriptors the monitor holds open until it ends (no container process ever has them), such as
     the write end of a pipe whose closing ends the network helper. ``preserve_fds`` become 3, 4, … in the container.
     ``exit_command`` is an argv (absolute program) that the monitor runs once the exit file is written.
@@ -39,6 +40,7 @@ class MonitorRequest(Frozen):
     log_path: str = ""
     log_size_max: int | None = None
     log_tag: str = ""
+    sync_log: bool = False
     terminal: bool = False
     stdin_open: bool = False
     leave_stdin_open: bool = False

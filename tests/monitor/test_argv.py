@@ -21,7 +21,7 @@ def test_the_plain_command_line():
     assert create_argv(request(persist_dir="/p"), "/usr/bin/conmon") == (
         "/usr/bin/conmon", "--api-version", "1", "-c", "ID", "-u", "ID", "-r", "/usr/bin/crun", "-b", "/b", "-p", "/b/pidfile",
         "-n", "web", "--exit-dir", "/exits", "--persist-dir", "/p", "--full-attach", "--log-level", "error",
-        "-l", "k8s-file:/c/ctr.log", "--runtime-arg=--root", "--runtime-arg=/r", "--runtime-arg=--log-format=json",
+        "-l", "k8s-file:/c/ctr.log", "--no-sync-log", "--runtime-arg=--root", "--runtime-arg=/r", "--runtime-arg=--log-format=json",
         "--runtime-arg=--log", "--runtime-arg=/b/oci-log", "--conmon-pidfile", "/b/conmon.pid",
     )  # fmt: skip
 
@@ -59,15 +59,19 @@ def test_the_exit_command_comes_last_so_that_its_arguments_cannot_be_taken_for_o
 @pytest.mark.parametrize(
     ("driver", "wanted"),
     [
-        ("k8s-file", ("-l", "k8s-file:/c/ctr.log")),
-        ("json-file", ("-l", "k8s-file:/c/ctr.log")),
+        ("k8s-file", ("-l", "k8s-file:/c/ctr.log", "--no-sync-log")),
+        ("json-file", ("-l", "k8s-file:/c/ctr.log", "--no-sync-log")),
         ("none", ("-l", "none")),
         ("passthrough", ("-l", "passthrough")),
-        ("journald", ("-l", "journald")),
+        ("journald", ("-l", "journald", "--no-sync-log")),
     ],
 )
 def test_log_drivers(driver, wanted):
     assert log_argv(request(log_driver=driver)) == wanted
+
+
+def test_a_log_is_synced_on_demand_only():
+    assert log_argv(request(sync_log=True)) == ("-l", "k8s-file:/c/ctr.log")
 
 
 def test_an_unknown_log_driver_and_passthrough_on_a_terminal_are_usage_errors():
