@@ -28,6 +28,7 @@ BLOCK = 512
 _ZERO_BLOCK = bytes(BLOCK)
 _CHUNK = 1 << 18
 _NAME_BYTES_MAX = 4096
+_NUMBERS_KEPT = 4096
 
 REGULAR = b"0"
 HARD_LINK = b"1"
@@ -93,6 +94,16 @@ def parse_number(field: bytes) -> int:
     raise Corrupt(f"tar header holds {field!r} where a number belongs")
 
 
+class _Numbers(dict[bytes, int]):
+    """Fields parsed before: owners, modes and times repeat all through a layer."""
+
+    def __missing__(self, field: bytes) -> int:
+        if len(self) > _NUMBERS_KEPT:
+            self.clear()
+        value = self[field] = parse_number(field)
+        return value
+
+
 def _checksum_holds(header: bytes) -> bool:
     try:
         claimed = parse_number(header[148:156])
@@ -117,6 +128,7 @@ class TarReader:
         self._position = 0
         self._pending = 0
         self._padding = 0
+        self._numbers = _Numbers()
         self.bytes_read = 0
 
     def _fill(self, wanted: int) -> bool:
@@ -240,11 +252,12 @@ class TarReader:
         kind = header[156:157]
         entry.name = long_name if long_name is not None else _header_name(header)
         entry.link = long_link if long_link is not None else header[157:257].partition(b"\0")[0]
-        entry.mode = parse_number(header[100:108]) & 0o7777
-        entry.uid = parse_number(header[108:116])
-        entry.gid = parse_number(header[116:124])
-        entry.size = entry.stored_bytes = parse_number(header[124:136])
-        entry.mtime_ns = min(max(parse_number(header[136:148]), -TIME_MAX), TIME_MAX) * 1_000_000_000
+        numbers = self._numbers
+        entry.mode = numbers[header[100:108]] & 0o7777
+        entry.uid = numbers[header[108:116]]
+        entry.gid = numbers[header[116:124]]
+        entry.size = entry.stored_bytes = numbers[header[124:136]]
+        entry.mtime_ns = min(max(numbers[header[136:148]], -TIME_MAX), TIME_MAX) * 1_000_000_000
         entry.xattrs = None
         entry.sparse = None
         if records:
