@@ -220,6 +220,16 @@ def test_a_hot_module_imports_nothing_heavy(module):
     assert loaded.isdisjoint(HEAVY), loaded & set(HEAVY)
 
 
+@pytest.mark.parametrize(
+    "module", ["run", "create", "start", "stop", "kill", "wait", "rm", "ps", "inspect", "exec", "logs", "attach"]
+)
+def test_the_module_of_a_hot_command_imports_nothing_heavy(module):
+    done = isolated(f"import rootless_pod.cli, rootless_pod.commands.{module}\nprint(*sorted(sys.modules))")
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "rootless_pod" in loaded, done.stderr
+    assert loaded.isdisjoint(HEAVY), loaded & set(HEAVY)
+
+
 # --- the script -------------------------------------------------------------------------------------------------------
 
 

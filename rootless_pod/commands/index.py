@@ -8,16 +8,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("completion", "Print the completion script of a shell"),
     "container cleanup": ("container_cleanup", "Clean up what a stopped container left behind"),
     "container exists": ("container_exists", "Check if a container exists"),
-    "cp": ("cp", "Copy files between a container and the host"),
     "create": ("create", "Create but do not start a container"),
-    "doctor": ("doctor", "Try every building block on this host and say what to mend"),
     "exec": ("exec", "Run a process in a running container"),
     "help": ("help", "Show the help of a command"),
     "history": ("history", "Show the history of an image"),
     "image exists": ("image_exists", "Check if an image exists"),
     "image inspect": ("image_inspect", "Display the configuration of images"),
     "images": ("images", "List images in local storage"),
-    "info": ("info", "Display what rpod found on this host"),
     "inspect": ("inspect", "Display the configuration of containers and images"),
     "kill": ("kill", "Send a signal to running containers"),
     "load": ("load", "Load images from an archive"),
@@ -40,7 +37,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
 # Words that stand for other words.
 ALIASES: dict[str, str] = {
     "container attach": "attach",
-    "container cp": "cp",
     "container create": "create",
     "container exec": "exec",
     "container inspect": "inspect",
@@ -64,13 +60,11 @@ ALIASES: dict[str, str] = {
     "image tag": "tag",
     "image untag": "untag",
     "list": "ps",
-    "system info": "info",
 }
 
 GROUPS: dict[str, str] = {
     "container": "Manage containers",
     "image": "Manage images",
-    "system": "Look after rpod itself",
 }
 
 

@@ -145,7 +145,7 @@ def test_zsh_completes_on_a_terminal(environment, root):
 
 @pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
 def test_fish_completes(environment, root):
-    script = 'rpod completion fish | source; complete -C "rpod --root {0} run debian:"; complete -C "rpod versi"; complete -C "rpod cp /etc/host"'
+    script = 'rpod completion fish | source; complete -C "rpod --root {0} run debian:"; complete -C "rpod versi"; complete -C "rpod load -i /etc/host"'
     done = subprocess.run(
         ["fish", "--no-config", "-c", script.replace("{0}", root)],
         env=environment,

@@ -32,6 +32,13 @@ TRY = Command(
     examples=("rpod try luck",),
 )
 
+NO_SITE = f"""
+import sys
+sys.path.append({str(SCRIPT.parents[1])!r})
+from rootless_pod.cli import main
+sys.exit(main(["version", "--help"]))
+"""
+
 GOLDEN = """\
 Try something
 
@@ -121,29 +128,19 @@ def test_brackets_in_help_texts_are_shown_as_they_are():
 
 def test_without_typer_the_help_is_plain():
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(SCRIPT.parent / "rpod"), "version", "--help"],
-        env={"TYPER": "none"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0
-    blocked = subprocess.run(
         [
             sys.executable,
             "-I",
             "-S",
             "-c",
-            f"import sys; sys.path.append({str(SCRIPT.parents[1])!r})\n"
-            "from rootless_pod.cli import main; sys.exit(main(['version', '--help']))",
+            NO_SITE,
         ],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert (blocked.returncode, blocked.stderr) == (0, "")
-    assert blocked.stdout.startswith(
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(
         "Show the versions of rpod and what it stands on\n\nUsage:\n  rpod version [options]\n"
     )
