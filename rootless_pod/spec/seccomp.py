@@ -73,7 +73,7 @@ def resolve(data: dict[str, Any], machine: str, capabilities: tuple[str, ...]) -
     for capability, names in data["with_capability"].items():
         (allowed if capability in capabilities else refused).extend(names.split())
     rules: list[dict[str, Any]] = [
-        {"names": sorted(refused), "action": _ERRNO, "errnoRet": _EPERM},
+        {"names": sorted(set(refused).difference(allowed)), "action": _ERRNO, "errnoRet": _EPERM},
         {"names": sorted(allowed), "action": _ALLOW},
     ]
     rules += [_rule("personality", _ALLOW, (0, value, "SCMP_CMP_EQ")) for value in data["personalities"]]
