@@ -201,7 +201,8 @@ def begin(
     choice = choose_network(probes_dir=probes_dir)
     if choice.driver is None:
         return _host_for_want_of_better(request, choice.reason, choice.refused, probes_dir)
-    return _connect(choice.driver, mode, request, places, reason=choice.reason, probes_dir=probes_dir)
+    driver, reason = _able(choice.driver, choice.reason, _helper_request(mode, request, places))
+    return _connect(driver, mode, request, places, reason=reason, probes_dir=probes_dir)
 
 
 def _join(mode: NetworkMode, request: NetworkRequest, join_netns: str | None) -> Attachment:
@@ -255,6 +256,37 @@ def _none(request: NetworkRequest, places: _Places) -> Attachment:
     return Attachment(NetworkStatus(mode="none", reason="asked for", netns_path=path, owned=True))
 
 
+def _helper_request(mode: NetworkMode, request: NetworkRequest, places: _Places) -> HelperRequest:
+    return HelperRequest(
+        netns_path=f"{places.netns_dir}/{places.container_id}",
+        run_dir=places.run_dir,
+        options=mode.options,
+        publish=request.publish,
+        mac=request.mac_address,
+        ip=request.ip,
+    )
+
+
+def _able(driver: NetworkDriver, reason: str, wanted: HelperRequest) -> tuple[NetworkDriver, str]:
+    """Return the chosen driver, or another that can do this where it can't; the error is the first one's."""
+    from rootless_pod.slirp.choose import drivers
+
+    try:
+        driver.check(wanted)
+    except RpodError as first:
+        for other in drivers(driver.probes_dir):
+            if other.name == driver.name:
+                continue
+            try:
+                other.check(wanted)
+            except RpodError as second:
+                log.debug(second.message)
+                continue
+            return other, f"{other.name} can do this and {driver.name} can't: {first.message}"
+        raise
+    return driver, reason
+
+
 def _connect(
     driver: NetworkDriver,
     mode: NetworkMode,
@@ -267,20 +299,12 @@ def _connect(
     """Check everything that can be checked, then make the namespace and start the helper."""
     from rootless_pod.network.netns import make_netns
 
-    publish = request.publish
-    wanted = HelperRequest(
-        netns_path=f"{places.netns_dir}/{places.container_id}",
-        run_dir=places.run_dir,
-        options=mode.options,
-        publish=publish,
-        mac=request.mac_address,
-        ip=request.ip,
-    )
+    wanted = _helper_request(mode, request, places)
     driver.check(wanted)
-    if publish:
+    if wanted.publish:
         from rootless_pod.network.ports import resolve_ports
 
-        wanted = wanted.replace(publish=resolve_ports(publish))
+        wanted = wanted.replace(publish=resolve_ports(wanted.publish))
     path = make_netns(places.netns_dir, places.container_id)
     mac = request.mac_address or None
     attachment = Attachment(NetworkStatus(mode=driver.name, reason=reason, netns_path=path, owned=True, mac=mac))

@@ -111,6 +111,7 @@ class NetworkDriver(Protocol):
     """One program that connects a network namespace from outside."""
 
     name: str
+    probes_dir: str | None
 
     def features(self) -> Features:
         """Return what the installed program can do (HostUnready if there is none)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from rootless_pod.errors import ProgramFailed, Usage
+from rootless_pod.errors import ProgramFailed, Refused, Usage
 from rootless_pod.linux import link
 from rootless_pod.programs.run import spawn
 from rootless_pod.slirp.driver import (
@@ -35,6 +35,8 @@ SINCE = {
 }
 DNS_FORWARD = "169.254.1.1"
 GUEST_HOST_ADDRESS = "169.254.1.2"
+# Distributions build pasta without a version, so an option of the first release after the change stands for it.
+_SINCE_UDP_REWRITE = "--map-guest-addr"
 _PID_FD = 3
 # What rpod itself decides; a second value from the user would break readiness or the life cycle.
 _RESERVED = (
@@ -154,13 +156,13 @@ class Pasta:
 
     def __init__(self, probes_dir: str | None = None) -> None:
         """Nothing is run yet."""
-        self._probes_dir = probes_dir
+        self.probes_dir = probes_dir
         self._features: Features | None = None
 
     def features(self) -> Features:
         """Return what the installed program can do (HostUnready if there is none)."""
         if self._features is None:
-            self._features = read_features(NAME, self._probes_dir)
+            self._features = read_features(NAME, self.probes_dir)
         return self._features
 
     def check(self, request: HelperRequest) -> None:
@@ -169,6 +171,19 @@ class Pasta:
         for mapping in request.publish:
             if mapping.protocol not in ("tcp", "udp"):
                 raise Usage(f"-p {mapping}: pasta forwards tcp and udp only")
+            if mapping.protocol == "udp" and mapping.host_port != mapping.container_port:
+                self._check_udp_translation(mapping)
+
+    def _check_udp_translation(self, mapping: PortMapping) -> None:
+        """Refuse two different udp ports before the rewrite of 2024: the datagrams are lost (tried with 2023-03)."""
+        features = self.features()
+        if not features.has(_SINCE_UDP_REWRITE):
+            port = mapping.container_port
+            raise Refused(
+                f"-p {mapping}: this pasta ({features.path}) loses udp datagrams between different port numbers",
+                remedy=f"publish the same number with -p {port}:{port}/udp, use --network slirp4netns,"
+                f" or install passt {SINCE[_SINCE_UDP_REWRITE]} or later",
+            )
 
     def addresses(self, request: HelperRequest) -> Addresses:
         """Return the host's own address and gateway, which pasta copies, unless options say otherwise."""

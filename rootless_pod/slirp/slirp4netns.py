@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from rootless_pod import log
 from rootless_pod.errors import Conflict, ProgramFailed, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.linux import link
@@ -157,6 +158,18 @@ def argv(
     return (*words, "--netns-type=path", netns_path, "tap0")
 
 
+def _check_udp(mapping: PortMapping) -> None:
+    """Say that 127.0.0.1 can't be answered: to the container such a client is the gateway, which leads nowhere here.
+
+    Source: tried with slirp4netns 1.2.0 and libslirp 4.7.0; clients with another address are answered.
+    """
+    remedy = "use --network pasta, or --network slirp4netns:allow_host_loopback=true"
+    if mapping.host_ip.startswith("127."):
+        raise Usage(f"-p {mapping}: slirp4netns drops udp answers to the host's loopback", remedy=remedy)
+    if mapping.host_ip in ("", "0.0.0.0"):  # noqa: S104 - compared, not bound
+        log.warn(f"-p {mapping}: slirp4netns answers udp clients on other machines, not at 127.0.0.1; {remedy}")
+
+
 class Slirp4netns:
     """The driver. ``probes_dir`` caches what the program can do (None: ask each time)."""
 
@@ -164,13 +177,13 @@ class Slirp4netns:
 
     def __init__(self, probes_dir: str | None = None) -> None:
         """Nothing is run yet."""
-        self._probes_dir = probes_dir
+        self.probes_dir = probes_dir
         self._features: Features | None = None
 
     def features(self) -> Features:
         """Return what the installed program can do (HostUnready if there is none)."""
         if self._features is None:
-            self._features = read_features(NAME, self._probes_dir)
+            self._features = read_features(NAME, self.probes_dir)
         return self._features
 
     def check(self, request: HelperRequest) -> None:
@@ -186,6 +199,8 @@ class Slirp4netns:
                 raise Usage(f"-p {mapping}: slirp4netns forwards tcp and udp only")
             if ":" in mapping.host_ip:
                 raise Usage(f"-p {mapping}: slirp4netns publishes on IPv4 addresses only", remedy="use --network pasta")
+            if mapping.protocol == "udp" and not parse_options(request.options).allow_host_loopback:
+                _check_udp(mapping)
 
     def _argv(self, request: HelperRequest) -> tuple[str, ...]:
         return argv(
