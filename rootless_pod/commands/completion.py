@@ -58,7 +58,7 @@ function __rpod_complete
     set -lx _TYPER_COMPLETE_FISH_ACTION get-args
     set -lx _TYPER_COMPLETE_ARGS (commandline -cp)
     set -l program (commandline -opc)[1]
-    set -l answers (command $program 2>/dev/null)
+    set -l answers (command $program 2>/dev/null | string match -r '.+')
     if test (count $answers) -gt 0
         printf '%s\n' $answers
     else
