@@ -6,6 +6,7 @@ import os
 
 from rootless_pod.errors import Corrupt, Refused, Usage
 from rootless_pod.frozen import Frozen
+from rootless_pod.image.convert import to_oci
 from rootless_pod.image.layers import LayerTask, bring_layers
 from rootless_pod.image.layout import IMAGE_ID, PULLED_DIGEST, IndexEntry, user_layout
 from rootless_pod.image.lookup import read_image
@@ -13,8 +14,14 @@ from rootless_pod.image.progress import Progress, SilentProgress
 from rootless_pod.image.source import read_small
 from rootless_pod.oci.digest import of_bytes
 from rootless_pod.oci.image import parse_config
-from rootless_pod.oci.manifest import choose_manifest, detect_media_type, parse_index, parse_manifest
-from rootless_pod.oci.mediatype import LAYERS, is_index
+from rootless_pod.oci.manifest import (
+    choose_manifest,
+    detect_media_type,
+    format_manifest,
+    parse_index,
+    parse_manifest,
+)
+from rootless_pod.oci.mediatype import LAYERS, OCI_MANIFEST, is_index
 from rootless_pod.oci.platform import host_platform, parse_platform
 from rootless_pod.state.lock import Lock
 from rootless_pod.storage.store import Store
@@ -146,11 +153,14 @@ def name_image(paths: Paths, layout: Layout, resolved: Resolved, names: tuple[st
     annotations = {IMAGE_ID: resolved.manifest.config.hex}
     if resolved.index_digest:
         annotations[PULLED_DIGEST] = resolved.index_digest
+    twin = _oci_twin(resolved.manifest)
     plain = IndexEntry(
         digest=resolved.digest,
         media_type=resolved.manifest.media_type,
         size=len(resolved.data),
         annotations=annotations,
+        twin_digest=layout.write_blob(twin) if twin else "",
+        twin_size=len(twin),
     )
 
     def change(entries: list[IndexEntry]) -> list[IndexEntry]:
@@ -160,6 +170,16 @@ def name_image(paths: Paths, layout: Layout, resolved: Resolved, names: tuple[st
     entries = layout.entries()
     own = next(entry for entry in (*entries, plain) if entry.digest == resolved.digest)
     return read_image(paths, layout, own, entries)
+
+
+def _oci_twin(manifest: Manifest) -> bytes:
+    """Return the OCI manifest other tools shall see for a Docker one; nothing where none is needed or possible."""
+    if manifest.media_type == OCI_MANIFEST:
+        return b""
+    try:
+        return format_manifest(to_oci(manifest, manifest.config.digest))
+    except Refused:
+        return b""
 
 
 def put_names(entries: list[IndexEntry], plain: IndexEntry, names: tuple[str, ...]) -> list[IndexEntry]:

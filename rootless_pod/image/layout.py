@@ -14,6 +14,7 @@ import os
 from rootless_pod import jsontext
 from rootless_pod.errors import Corrupt, HostUnready, NotFound
 from rootless_pod.frozen import Frozen
+from rootless_pod.oci.mediatype import OCI_MANIFEST
 from rootless_pod.state.lock import Lock
 from rootless_pod.state.record import read_bytes, write_bytes
 
@@ -29,19 +30,26 @@ if TYPE_CHECKING:
 REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_ID = "io.github.rootless-pod.image.id"
 PULLED_DIGEST = "io.github.rootless-pod.pulled-digest"
+# Other tools look for OCI manifests only: a Docker manifest is listed as its OCI twin, which names the original here.
+ORIGINAL = "io.github.rootless-pod.original"
 _LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 _TEMPORARY = ".tmp-"
 _SMALL_LIMIT = 16 << 20
 
 
 class IndexEntry(Frozen):
-    """One descriptor of ``index.json``: a manifest, and the name it goes by (None: dangling)."""
+    """One descriptor of ``index.json``: a manifest, and the name it goes by (None: dangling).
+
+    ``twin_digest`` and ``twin_size`` are those of the OCI manifest that stands for a Docker one in ``index.json``.
+    """
 
     digest: str
     media_type: str
     size: int
     name: str | None = None
     annotations: dict[str, str] = {}
+    twin_digest: str = ""
+    twin_size: int = 0
 
     @property
     def image_id(self) -> str | None:
@@ -57,19 +65,28 @@ class IndexEntry(Frozen):
         """Return the descriptor."""
         annotations = {**self.annotations, **({REF_NAME: self.name} if self.name else {})}
         descriptor: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        if self.twin_digest:
+            annotations[ORIGINAL] = f"{self.digest} {self.size} {self.media_type}"
+            descriptor = {"mediaType": OCI_MANIFEST, "digest": self.twin_digest, "size": self.twin_size}
         return {**descriptor, "annotations": annotations} if annotations else descriptor
 
 
 def _entry(descriptor: dict[str, Any]) -> IndexEntry:
     annotations = dict(descriptor.get("annotations") or {})
     name = annotations.pop(REF_NAME, None)
-    return IndexEntry(
-        digest=descriptor["digest"],
-        media_type=descriptor.get("mediaType", ""),
-        size=descriptor["size"],
-        name=name,
-        annotations=annotations,
-    )
+    digest, size, media_type = descriptor["digest"], descriptor["size"], descriptor.get("mediaType", "")
+    original = annotations.pop(ORIGINAL, "").split(" ")
+    if len(original) == 3 and original[1].isdigit():
+        return IndexEntry(
+            digest=original[0],
+            media_type=original[2],
+            size=int(original[1]),
+            name=name,
+            annotations=annotations,
+            twin_digest=digest,
+            twin_size=size,
+        )
+    return IndexEntry(digest=digest, media_type=media_type, size=size, name=name, annotations=annotations)
 
 
 def disk_error(cause: OSError, what: str, path: str) -> RpodError:

@@ -121,6 +121,7 @@ def remove_image(paths: Paths, text: str, *, force: bool = False) -> Removal:
         image, name = lookup_named(paths, text)
     except NotFound as missing:
         missing.exit_code = NO_SUCH_EXIT_CODE
+        missing.remedy = "see what is there: rpod images"
         raise
     if image.is_host:
         raise Usage("image host is this machine itself: it can't be removed")
@@ -194,6 +195,8 @@ def _sweep_blobs(layout: Layout) -> int:
     reachable: set[str] = set()
     for entry in layout.entries():
         _mark(layout, entry.digest, reachable)
+        if entry.twin_digest:
+            reachable.add(entry.twin_digest)
     freed = 0
     for algorithm in ("sha256", "sha512"):
         directory = f"{layout.root}/blobs/{algorithm}"

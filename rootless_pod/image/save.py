@@ -6,12 +6,12 @@ import os
 
 from rootless_pod.errors import Conflict, Refused, Usage
 from rootless_pod.frozen import Frozen
+from rootless_pod.image.convert import to_docker, to_oci
 from rootless_pod.image.formats.directory import copy_file, write_directory
 from rootless_pod.image.formats.docker_archive import write_docker_archive
 from rootless_pod.image.formats.oci_archive import layout_documents, write_oci_archive
 from rootless_pod.image.layout import disk_error, open_layout
 from rootless_pod.image.lookup import lookup_named
-from rootless_pod.oci import mediatype
 from rootless_pod.oci.digest import of_bytes
 from rootless_pod.oci.image import ImageConfig, parse_config
 from rootless_pod.oci.manifest import Manifest, format_manifest, parse_manifest
@@ -26,19 +26,6 @@ if TYPE_CHECKING:
     from rootless_pod.paths import Paths
 
 FORMATS = ("docker-archive", "oci-archive", "oci-dir", "docker-dir")
-_TO_DOCKER = {
-    mediatype.OCI_CONFIG: mediatype.DOCKER_CONFIG,
-    mediatype.OCI_LAYER: mediatype.DOCKER_LAYER,
-    mediatype.OCI_LAYER_GZIP: mediatype.DOCKER_LAYER_GZIP,
-}
-_TO_OCI = {
-    mediatype.DOCKER_CONFIG: mediatype.OCI_CONFIG,
-    mediatype.DOCKER_LAYER: mediatype.OCI_LAYER,
-    mediatype.DOCKER_LAYER_GZIP: mediatype.OCI_LAYER_GZIP,
-    mediatype.DOCKER_LAYER_ZSTD: mediatype.OCI_LAYER_ZSTD,
-    mediatype.DOCKER_LAYER_FOREIGN: mediatype.OCI_LAYER_FOREIGN,
-    mediatype.DOCKER_LAYER_FOREIGN_GZIP: mediatype.OCI_LAYER_FOREIGN_GZIP,
-}
 
 
 class SavedImage(Frozen):
@@ -87,9 +74,9 @@ def read_saved(paths: Paths, text: str, *, kind: str, extra_names: tuple[str, ..
     config_text = layout.read_blob(manifest.config.digest)
     config = parse_config(config_text)
     if kind == "docker":
-        manifest = _convert(manifest, _TO_DOCKER, mediatype.DOCKER_MANIFEST, text)
+        manifest = to_docker(manifest, text)
     elif kind == "oci":
-        manifest = _convert(manifest, _TO_OCI, mediatype.OCI_MANIFEST, text)
+        manifest = to_oci(manifest, text)
     if manifest.media_type != image.manifest_media_type:
         data = format_manifest(manifest)
     names = (*((name,) if name and "@" not in name else ()), *extra_names)
@@ -104,20 +91,6 @@ def read_saved(paths: Paths, text: str, *, kind: str, extra_names: tuple[str, ..
     )
 
 
-def _convert(manifest: Manifest, types: dict[str, str], media_type: str, text: str) -> Manifest:
-    """Return the manifest in the other standard's words; blobs and their digests stay."""
-    if manifest.media_type == media_type:
-        return manifest
-    changed = []
-    for one in (manifest.config, *manifest.layers):
-        if one.media_type not in types:
-            raise Refused(
-                f"{text}: a blob of type {one.media_type} has no place in {media_type}", remedy="save it as oci-archive"
-            )
-        changed.append(one.replace(media_type=types[one.media_type]))
-    return manifest.replace(config=changed[0], layers=tuple(changed[1:]), media_type=media_type)
-
-
 def gather(paths: Paths, words: tuple[str, ...], *, output_format: str, several: bool) -> tuple[SavedImage, ...]:
     """Return what ``save A B …`` means: several images, or image A under the further names B ….
 
@@ -128,7 +101,7 @@ def gather(paths: Paths, words: tuple[str, ...], *, output_format: str, several:
     """
     if output_format not in FORMATS:
         raise Usage(f"unknown format {output_format!r}", remedy=f"use one of: {', '.join(FORMATS)}")
-    kind = {"oci-archive": "", "oci-dir": "", "docker-dir": "docker"}.get(output_format, "")
+    kind = {"oci-archive": "oci", "oci-dir": "oci", "docker-dir": "docker"}.get(output_format, "")
     main, *rest = words
     images, names = [main], []
     for word in rest:

@@ -59,7 +59,9 @@ class MadeImage:
                 "created": "2024-05-01T10:00:00Z",
                 "config": {"Env": ["PATH=/bin"], "Cmd": ["/bin/sh"], "Labels": {"kind": "test"}},
                 "rootfs": {"type": "layers", "diff_ids": self.diff_ids},
-                "history": [{"created": "2024-05-01T10:00:00Z", "created_by": f"step {n}"} for n in range(len(self.layers))],
+                "history": [
+                    {"created": "2024-05-01T10:00:00Z", "created_by": f"step {n}"} for n in range(len(self.layers))
+                ],
                 **config,
             }
         ).encode()
@@ -71,7 +73,9 @@ class MadeImage:
 
     def add_layer(self, files, compression="gzip", links=()):
         tar = tar_of(files, links)
-        data = {"gzip": lambda: gzip.compress(tar, mtime=0), "none": lambda: tar, "zstd": lambda: zstd(tar)}[compression]()
+        data = {"gzip": lambda: gzip.compress(tar, mtime=0), "none": lambda: tar, "zstd": lambda: zstd(tar)}[
+            compression
+        ]()
         suffix = "" if compression == "none" else f"+{compression}"
         self.diff_ids.append(digest_of(tar))
         self.layers.append(self.keep(data, f"{LAYER}{suffix}"))
@@ -120,7 +124,10 @@ def tar_of(files, links=()):
 def make_image():
     def make(*layers, compression="gzip", **config):
         image = MadeImage()
-        for files in layers or ({"etc": None, "etc/motd": b"hello\n"}, {"etc/motd": b"changed\n", "data": os.urandom(5000)}):
+        for files in layers or (
+            {"etc": None, "etc/motd": b"hello\n"},
+            {"etc/motd": b"changed\n", "data": os.urandom(5000)},
+        ):
             image.add_layer(files, compression)
         return image.seal(**config)
 

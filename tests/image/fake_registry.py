@@ -40,7 +40,9 @@ class Handler(BaseHTTPRequestHandler):
         busy = rules.get("busy", {})
         if COUNTS.setdefault("busy", 0) < busy.get("times", 0):
             COUNTS["busy"] += 1
-            return self.answer(busy["status"], b"{}", {"Retry-After": busy["retry_after"]} if "retry_after" in busy else {})
+            return self.answer(
+                busy["status"], b"{}", {"Retry-After": busy["retry_after"]} if "retry_after" in busy else {}
+            )
         if not self.allowed(rules):
             return None
         _root, _v2, rest = url.path.split("/", 2)
@@ -128,7 +130,10 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(data[start:end])
+        try:
+            self.wfile.write(data[start:end])
+        except ConnectionError:
+            self.close_connection = True
         if end < len(data):
             self.wfile.flush()
             self.close_connection = True

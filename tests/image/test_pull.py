@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import errno
 import hashlib
 import json
 import os
@@ -450,8 +449,8 @@ def test_a_full_disk_gives_a_clear_error_and_a_clean_store(tmp_path, fake, make_
         fake.add(made)
         with pytest.raises(HostUnready) as caught:
             pull(paths, name_in(fake), QUIET)
-        assert "space" in caught.value.message
-        assert os.strerror(errno.ENOSPC) not in (caught.value.remedy or "")
+        assert "no space left" in caught.value.message or "disk full" in caught.value.message
+        assert caught.value.remedy
         assert list_images(paths) == ()
         left = sum(os.path.getsize(f"{root}/{name}") for root, _d, names in os.walk(small) for name in names)
         assert left < 100_000
@@ -477,14 +476,13 @@ def test_a_real_registry_gives_the_digests_that_skopeo_sees(paths, real_registry
             with pytest.raises(Refused, match="access denied"):
                 pull(paths, f"{host}/app:{tag}", QUIET.replace(creds="ann:wrong"))
         (image,) = pull(paths, f"{host}/app:{tag}", QUIET.replace(creds=creds))
-        shown = json.loads(
-            skopeo("inspect", "--tls-verify=false", *(["--creds", creds] if creds else []), target)
-        )
+        shown = json.loads(skopeo("inspect", "--tls-verify=false", *(["--creds", creds] if creds else []), target))
         assert image.manifest_digest == shown["Digest"]
         assert f"sha256:{image.id}" == made.config_digest
         # The store itself is a layout that skopeo reads as it is.
         from_store = json.loads(skopeo("inspect", f"oci:{paths.image}:{host}/app:{tag}"))
-        assert from_store["Digest"] == shown["Digest"]
+        assert from_store["Layers"] == shown["Layers"]
+        assert (from_store["Digest"] == shown["Digest"]) == (tag == "oci")
         skopeo("copy", f"oci:{paths.image}:{host}/app:{tag}", f"dir:{tmp_path / tag}")
 
 

@@ -141,7 +141,11 @@ class ArchiveTree:
         """
         self.shown = shown
         self._file = _seekable(file, shown, spool_dir)
-        self._members = _index(self._file, shown)
+        try:
+            self._members = _index(self._file, shown)
+        except BaseException:
+            self._file.close()
+            raise
 
     @property
     def names(self) -> tuple[str, ...]:
