@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rootless_pod.fuse.driver import StorageDriver
 
 ORDER = ("overlay", "fuse-overlayfs", "pyfuse3", "copy")
+ALIASES = {"vfs": "copy"}
+"""What other tools call a driver."""
 PROBE_SECONDS = 30.0
 _FORMAT = 1
 
@@ -64,6 +66,7 @@ def choose_storage(wanted: str | None, *, probes_dir: str, scratch_dir: str, id_
         Usage: no driver has that name.
         HostUnready: the named driver, or every one, fails here; the message says why.
     """
+    wanted = ALIASES.get(wanted or "", wanted)
     if wanted and wanted not in ORDER:
         driver_named(wanted)
     names = (wanted,) if wanted else ORDER

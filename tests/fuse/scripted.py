@@ -243,6 +243,7 @@ def shifting_is_never_a_silent_copy(base):
         assert choice.driver.name in {"overlay", "pyfuse3"}
     named = choose.choose_storage("copy", probes_dir=probes, scratch_dir=f"{base}/scratch", id_shift=True)
     assert named.driver.name == "copy"
+    assert choose.choose_storage("vfs", probes_dir=probes, scratch_dir=f"{base}/scratch").driver.name == "copy"
 
 
 def a_killed_copy_is_swept_and_a_complete_one_is_used_again(base):
