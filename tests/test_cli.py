@@ -10,6 +10,8 @@ import tomllib
 
 import pytest
 
+from rootless_pod.commands.declare import Globals
+from rootless_pod.commands.globals import GLOBAL_OPTIONS
 from rootless_pod.commands.version import VERSION
 
 REPO = pathlib.Path(__file__).parents[1]
@@ -134,6 +136,19 @@ def test_a_usage_error_is_said_with_its_remedy_and_exits_with_125(words, lines):
 
 def test_global_options_may_follow_the_command():
     assert rpod("version", "--log-level", "debug", "--root=/x", "-f", "{{.Client.Os}}").stdout == "linux\n"
+    assert rpod("version", "--cgroup-manager=cgroupfs", "-f", "{{.Client.Os}}").stdout == "linux\n"
+    assert "put the directory" in rpod("version", "--network-cmd-path=/x").stderr
+
+
+def test_every_global_option_acts_or_is_refused_with_a_remedy():
+    for option in GLOBAL_OPTIONS:
+        if option.name == "--version":
+            continue
+        done = rpod(f"{option.name}={'true' if option.kind == 'flag' else 'nonsense'}", "version")
+        if option.refuse:
+            assert (done.returncode, len(done.stderr.splitlines())) == (125, 2), option.name
+        else:
+            assert option.key in Globals._fields
 
 
 def test_an_expected_failure_has_its_own_exit_code():

@@ -135,9 +135,6 @@ class Globals(Frozen):
     runtime: str | None = None
     runtime_flag: tuple[str, ...] = ()
     conmon: str | None = None
-    network_cmd_path: str | None = None
-    cgroup_manager: str | None = None
-    hooks_dir: tuple[str, ...] = ()
     log_level: str = "warn"
 
 

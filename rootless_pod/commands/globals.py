@@ -12,8 +12,10 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
     Option(
         name="--cgroup-manager",
         metavar="MANAGER",
-        choices=("cgroupfs", "systemd"),
-        help="Who makes the containers' cgroups",
+        choices=("cgroupfs",),
+        default="cgroupfs",
+        hidden=True,
+        refuse="rpod asks no systemd for cgroups, it uses the one that is delegated; leave the option out",
     ),
     Option(name="--conmon", metavar="PATH", completes="file", help="The conmon program to use as monitor"),
     Option(name="--connection", short="-c", hidden=True, refuse=_REMOTE),
@@ -37,9 +39,8 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         name="--network-cmd-path",
-        metavar="PATH",
-        completes="file",
-        help="The slirp4netns or pasta program to use",
+        hidden=True,
+        refuse="slirp4netns and pasta are found by name; put the directory of the one you want first in PATH",
     ),
     Option(
         name="--network-backend",
@@ -104,6 +105,8 @@ def make_globals(values: dict[str, object], after: dict[str, object]) -> Globals
     """
     joined = {key: value for key, value in values.items() if key in Globals._fields}
     for key, value in after.items():
+        if key not in joined:
+            continue  # an option that only has to be spelled right, such as --cgroup-manager cgroupfs
         held = joined[key]
         joined[key] = (*held, *value) if isinstance(held, tuple) and isinstance(value, tuple) else value
     if joined["storage_driver"] == "vfs":
