@@ -60,7 +60,7 @@ def test_nothing_is_allowed_that_podmans_profile_refuses_by_name(capabilities):
     theirs = rules(seccomp.file_profile(PEER_PROFILE, "x86_64", capabilities))
     ours = rules(seccomp.default_profile("x86_64", capabilities))
     assert theirs["SCMP_ACT_ALLOW", None] <= ours["SCMP_ACT_ALLOW", None]
-    # Where their list names a call twice (process_madvise), the allowing rule stands, as in later versions of theirs.
+    # Where their list names a call twice (setns), the allowing rule stands.
     refused = theirs["SCMP_ACT_ERRNO", 1] - theirs["SCMP_ACT_ALLOW", None]
     assert ours["SCMP_ACT_ERRNO", 1] == refused
 
