@@ -16,9 +16,7 @@ _TO_DOCKER = {
     mediatype.OCI_LAYER_FOREIGN: mediatype.DOCKER_LAYER_FOREIGN,
     mediatype.OCI_LAYER_FOREIGN_GZIP: mediatype.DOCKER_LAYER_FOREIGN_GZIP,
 }
-_TO_OCI = {docker: oci for oci, docker in _TO_DOCKER.items()} | {
-    mediatype.DOCKER_LAYER_ZSTD: mediatype.OCI_LAYER_ZSTD
-}
+_TO_OCI = {docker: oci for oci, docker in _TO_DOCKER.items()} | {mediatype.DOCKER_LAYER_ZSTD: mediatype.OCI_LAYER_ZSTD}
 
 
 def to_oci(manifest: Manifest, shown: str) -> Manifest:

@@ -101,9 +101,25 @@ def bring_layers(
     except BaseException:
         for worker in running.values():
             worker.end()
+        for task in tasks:
+            _drop_lock(_lock_path(paths, task))
         layout.sweep()
         store.sweep()
         raise
+
+
+def _lock_path(paths: Paths, task: LayerTask) -> str:
+    return f"{paths.locks}/layer-{task.chain_id}.lock"
+
+
+def _drop_lock(path: str) -> None:
+    """Remove the lock file of a killed worker, unless another process has the lock."""
+    if not os.path.exists(path):
+        return
+    lock = Lock(path)
+    if lock.acquire(wait=False):
+        os.unlink(path)
+        lock.release()
 
 
 class _Worker:
@@ -226,7 +242,7 @@ def bring_layer(
         Corrupt: digest, size or diff id differ; nothing is kept then.
     """
     layout, store = open_layout(paths), Store(paths)
-    lock = Lock(f"{paths.locks}/layer-{task.chain_id}.lock")
+    lock = Lock(_lock_path(paths, task))
     with lock:
         try:
             if not is_complete(layout, store, task):

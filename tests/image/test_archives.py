@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import subprocess
 import tarfile
+import tempfile
 
 import pytest
 
@@ -256,7 +257,9 @@ def test_podman_loads_what_rpod_saves_and_the_other_way_round(paths, stored, tmp
         pytest.skip("podman is not installed")
     if os.getuid() != 0:
         pytest.skip("podman's vfs store in a temporary directory is tried as root only")
-    podman = ["podman", "--root", f"{tmp_path}/p", "--runroot", f"{tmp_path}/pr", "--storage-driver", "vfs"]
+    # podman refuses a runroot of more than 50 characters.
+    runroot = tempfile.mkdtemp(prefix="rpod-p-")
+    podman = ["podman", "--root", f"{tmp_path}/p", "--runroot", runroot, "--storage-driver", "vfs"]
 
     def run(*words):
         done = subprocess.run([*podman, *words], capture_output=True, timeout=120, check=False)
@@ -274,6 +277,7 @@ def test_podman_loads_what_rpod_saves_and_the_other_way_round(paths, stored, tmp
         assert f"sha256:{loaded.image.id}" == stored.config_digest
         assert loaded.names == ("example.org/team/app:1",)
         run("rmi", "-a", "-f")
+    shutil.rmtree(runroot)
 
 
 def test_a_zstd_image_has_no_place_in_docker_dir(paths, make_image, tmp_path):

@@ -442,10 +442,10 @@ def test_a_full_disk_gives_a_clear_error_and_a_clean_store(tmp_path, fake, make_
 
     small = tmp_path / "small"
     small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(small)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(small)], check=True)
     try:
         paths = Paths(graphroot=f"{small}/root", runroot=f"{small}/run", boot_id="boot")
-        made = make_image({"a": b"small"}, {"big": os.urandom(6_000_000)})
+        made = make_image({"a": b"small"}, {"big": os.urandom(50_000_000)})
         fake.add(made)
         with pytest.raises(HostUnready) as caught:
             pull(paths, name_in(fake), QUIET)

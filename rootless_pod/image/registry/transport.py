@@ -168,7 +168,9 @@ def _connection_fault(url: str, cause: Exception) -> Unreachable:
             remedy="check the registry's name and this machine's network and DNS",
             retriable=True,
         )
-    if isinstance(cause, urllib3.exceptions.TimeoutError):
+    timed_out = isinstance(cause, urllib3.exceptions.TimeoutError)
+    # urllib3 counts "connection refused" among the time-outs.
+    if timed_out and not isinstance(cause, urllib3.exceptions.NewConnectionError):
         return Unreachable(
             f"registry {host} does not answer", remedy="check the network or HTTPS_PROXY", retriable=True
         )
