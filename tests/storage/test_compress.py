@@ -122,7 +122,7 @@ def test_gzip_reads_what_we_write():
     assert zlib.decompress(packed, 31) == TEXT
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, database=None)
 @given(st.sampled_from([b"\x1f\x8b\x08\0", b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18"]), st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused_as_corrupt(magic, tail):
     with contextlib.suppress(Corrupt):

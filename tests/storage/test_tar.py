@@ -176,14 +176,14 @@ members = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, database=None)
 @given(members, st.binary(max_size=1200))
 def test_any_bytes_are_read_or_refused_as_corrupt(parts, end):
     with contextlib.suppress(Corrupt):
         entries(b"".join(parts) + end)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, database=None)
 @given(st.data())
 def test_one_flipped_byte_is_read_or_refused_as_corrupt(data):
     good = bytearray(b"".join([t.pax([(b"path", b"abc"), (b"size", b"9")]), t.file(b"x", b"123456789"), t.directory(b"d/"), t.END]))
