@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rootless_pod.errors import HostUnready, Refused, Usage
@@ -68,6 +68,7 @@ def test_several_subordinate_ranges_cut_keep_id():
     assert rows(split_at(keep_ranges(parent, 1000), parent)) == [(0, 1, 500), (500, 501, 500), (1000, 0, 1), (1001, 1001, 500)]
 
 
+@settings(database=None)
 @given(
     st.lists(st.integers(1, 5000), max_size=5), st.integers(0, 20000), st.none() | st.integers(1, 20000)
 )
