@@ -26,7 +26,9 @@ def root(tmp_path):
     return str(root)
 
 
-@pytest.mark.parametrize("path", ["etc/file", "/etc/file", "absolute", "up", "dir/file", "../../etc/file", "chain", "dots"])
+@pytest.mark.parametrize(
+    "path", ["etc/file", "/etc/file", "absolute", "up", "dir/file", "../../etc/file", "chain", "dots"]
+)
 def test_every_way_stays_inside(root, path):
     assert read_in_root(root, path) == "inside"
 

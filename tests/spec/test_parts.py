@@ -26,7 +26,15 @@ OWN = IdMap(
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("64m", 64 << 20), ("1.5g", 3 << 29), ("512K", 512 << 10), ("10MiB", 10 << 20), ("2gb", 2 << 30), ("7", 7), ("7b", 7)],
+    [
+        ("64m", 64 << 20),
+        ("1.5g", 3 << 29),
+        ("512K", 512 << 10),
+        ("10MiB", 10 << 20),
+        ("2gb", 2 << 30),
+        ("7", 7),
+        ("7b", 7),
+    ],
 )
 def test_sizes_are_powers_of_1024(text, size):
     assert parse_size(text, "--x") == size

@@ -72,7 +72,11 @@ def test_unset_takes_away_what_the_caller_did_not_set():
 
 
 def test_unset_all_leaves_what_the_caller_set_and_the_names():
-    assert environment(unsetenv_all=True, env=("Y=1",), http_proxy=False) == {"Y": "1", "HOSTNAME": "h", "HOME": "/root"}
+    assert environment(unsetenv_all=True, env=("Y=1",), http_proxy=False) == {
+        "Y": "1",
+        "HOSTNAME": "h",
+        "HOME": "/root",
+    }
 
 
 def test_merge_reads_the_images_values():

@@ -65,13 +65,16 @@ def test_private_is_cut_where_the_parents_ranges_end():
 
 def test_several_subordinate_ranges_cut_keep_id():
     parent = map_of(1001, ((100000, 500), (300000, 1000)))
-    assert rows(split_at(keep_ranges(parent, 1000), parent)) == [(0, 1, 500), (500, 501, 500), (1000, 0, 1), (1001, 1001, 500)]
+    assert rows(split_at(keep_ranges(parent, 1000), parent)) == [
+        (0, 1, 500),
+        (500, 501, 500),
+        (1000, 0, 1),
+        (1001, 1001, 500),
+    ]
 
 
 @settings(database=None)
-@given(
-    st.lists(st.integers(1, 5000), max_size=5), st.integers(0, 20000), st.none() | st.integers(1, 20000)
-)
+@given(st.lists(st.integers(1, 5000), max_size=5), st.integers(0, 20000), st.none() | st.integers(1, 20000))
 def test_keep_id_is_one_to_one_and_gives_the_user_its_id(sizes, kept, limit):
     parent = map_of(1001, tuple((100000 * (index + 1), size) for index, size in enumerate(sizes)))
     ranges = split_at(keep_ranges(parent, kept, limit=limit), parent)

@@ -142,7 +142,9 @@ def test_init_is_the_first_process(containers):
 def test_devices_are_the_hosts(containers):
     if not os.access("/dev/fuse", os.W_OK):
         pytest.skip("/dev/fuse is not there")
-    output = containers.run("stat -c '%t:%T' /dev/fuse /dev/other", request={"devices": ["/dev/fuse", "/dev/fuse:/dev/other"]})
+    output = containers.run(
+        "stat -c '%t:%T' /dev/fuse /dev/other", request={"devices": ["/dev/fuse", "/dev/fuse:/dev/other"]}
+    )
     assert output.split() == ["a:e5", "a:e5"]
 
 

@@ -61,7 +61,9 @@ def test_mask_adds_and_unmask_takes_away():
     assert masked[-2:] == ("/proc/cpuinfo", "/a")
     assert "/proc/acpi" not in masked
     assert "/proc/sys" not in readonly
-    assert [path for path in (*paths("unmask=/proc/*")[0], *paths("unmask=/proc/*")[1]) if path.startswith("/proc")] == []
+    assert [
+        path for path in (*paths("unmask=/proc/*")[0], *paths("unmask=/proc/*")[1]) if path.startswith("/proc")
+    ] == []
     assert paths("unmask=ALL", "mask=/x") == (("/x",), ())
     assert paths("systempaths=unconfined") == ((), ())
     assert paths(privileged=True) == ((), ())
@@ -70,7 +72,8 @@ def test_mask_adds_and_unmask_takes_away():
 
 def test_options_that_ask_for_nothing_are_accepted():
     options = parse_security(
-        ("label=disable", "apparmor=unconfined", "no-new-privileges:false", "proc-opts=hidepid=2,subset=pid"), HostFacts()
+        ("label=disable", "apparmor=unconfined", "no-new-privileges:false", "proc-opts=hidepid=2,subset=pid"),
+        HostFacts(),
     )
     assert not options.no_new_privileges
     assert options.proc_options == ("hidepid=2", "subset=pid")

@@ -49,7 +49,13 @@ def test_volume_words_are_podmans(text, kind, source, target, options):
 
 def test_some_words_are_for_us():
     request = parse_volume("v:/v:U,nocopy,O,upperdir=/u,workdir=/w")
-    assert (request.chown, request.copy_up, request.overlay, request.upper, request.work) == (True, False, True, "/u", "/w")
+    assert (request.chown, request.copy_up, request.overlay, request.upper, request.work) == (
+        True,
+        False,
+        True,
+        "/u",
+        "/w",
+    )
 
 
 @pytest.mark.parametrize(
