@@ -50,7 +50,7 @@ class Runtime(Protocol):
         """Return the arguments that go before the runtime's subcommand, the same for each call."""
 
     def exec_argv(self, log_path: str, *arguments: str) -> tuple[str, ...]:
-        """Return the arguments (without the program) of ``exec`` in the foreground; its own failures go to ``log_path``."""
+        """Return the arguments (without the program) of ``exec`` in the foreground; its failures go to ``log_path``."""
 
     def start(self, container_id: str, *, log_path: str | None = None) -> None:
         """Run the process of a created container (exit code 126 or 127 when it can't be executed)."""

@@ -52,7 +52,7 @@ class OciRuntime:
         return (self.path, *self.global_argv(), *log, *arguments)
 
     def exec_argv(self, log_path: str, *arguments: str) -> tuple[str, ...]:
-        """Return the arguments (without the program) of ``exec`` in the foreground; its own failures go to ``log_path``."""
+        """Return the arguments (without the program) of ``exec`` in the foreground; its failures go to ``log_path``."""
         return self.argv("exec", *arguments, log_path=log_path)[1:]
 
     def start(self, container_id: str, *, log_path: str | None = None) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import ctypes
-import datetime
+import datetime as dt
 import errno
 import os
 import subprocess
@@ -110,7 +110,12 @@ def test_directories_have_a_birth(directory):
 
 @pytest.mark.parametrize(
     ("path", "family"),
-    [("/no/such/file", FileNotFoundError), ("/etc/passwd/x", NotADirectoryError), ("", FileNotFoundError), (10**6, OSError)],
+    [
+        ("/no/such/file", FileNotFoundError),
+        ("/etc/passwd/x", NotADirectoryError),
+        ("", FileNotFoundError),
+        (10**6, OSError),
+    ],
 )
 def test_what_is_not_there_raises_what_stat_raises(path, family):
     with pytest.raises(family):
@@ -173,7 +178,7 @@ def test_a_birth_time_is_a_value():
     assert "birth" in repr(born)
     with pytest.raises(AttributeError):
         born.ns = 1
-    assert born.at() == datetime.datetime(2023, 11, 14, 22, 13, 20, 123456, tzinfo=datetime.UTC)
+    assert born.at() == dt.datetime(2023, 11, 14, 22, 13, 20, 123456, tzinfo=dt.UTC)
 
 
 def test_the_command_prints_a_line_a_file_and_fails_for_a_missing_one(tmp_path):
@@ -197,5 +202,7 @@ def test_the_room_works_copied_out_of_the_project(tmp_path):
     shutil.copytree(os.path.dirname(rootless_pod.ctime.__file__), package / "ctime")
     code = "from rootless_pod.ctime.birth import birth_time; print(birth_time('/etc').source)"
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    ran = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=env)
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=env
+    )
     assert ran.stdout.strip() in (BIRTH, MODIFICATION)

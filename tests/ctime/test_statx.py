@@ -73,7 +73,14 @@ def test_the_number_of_the_system_call_follows_the_machine():
 
             self.syscall = syscall
 
-    for machine, number in (("x86_64", 332), ("i686", 383), ("armv7l", 397), ("aarch64", 291), ("riscv64", 291), ("s390x", 379)):
+    for machine, number in (
+        ("x86_64", 332),
+        ("i686", 383),
+        ("armv7l", 397),
+        ("aarch64", 291),
+        ("riscv64", 291),
+        ("s390x", 379),
+    ):
         recorder = Recorder()
         statx("/", STATX_BTIME, function=system_function(machine=machine, library=recorder))
         assert recorder.numbers == [number]

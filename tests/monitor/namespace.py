@@ -39,7 +39,9 @@ def run_inside(module, *arguments, ids="subid", timeout=60):
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": home,
         "PYTHONPATH": REPOSITORY, "PYTHONDONTWRITEBYTECODE": "1",
     }  # fmt: skip
-    ran = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=timeout, env=env, cwd="/", errors="replace")
+    ran = subprocess.run(
+        argv, capture_output=True, text=True, check=False, timeout=timeout, env=env, cwd="/", errors="replace"
+    )
     if ran.returncode == 77:
         pytest.skip(ran.stdout.strip())
     assert ran.returncode == 0, f"{ran.stdout[-4000:]}\n{ran.stderr[-8000:]}"

@@ -208,8 +208,8 @@ def an_exception_brings_the_terminal_back(world):
         try:
             with RawMode(0):
                 os.write(1, b"raw")
-                raise RuntimeError
-        except RuntimeError:
+                int("no number")
+        except ValueError:
             return 7
 
     screen = OnTerminal(action)
@@ -276,7 +276,9 @@ def exec_on_a_terminal_has_its_size_and_its_own_exit_code(world):
     container = world.container("sleep", "60")
 
     def action():
-        request = container.exec_request("sh", "-c", "stty size; read x; exit $x", terminal=True, stdin_open=True, size=window_size(0))
+        request = container.exec_request(
+            "sh", "-c", "stty size; read x; exit $x", terminal=True, stdin_open=True, size=window_size(0)
+        )
         with conmon.start_exec(request, world.conmon) as session:
             streaming(session.attachment)()
             return session.wait()

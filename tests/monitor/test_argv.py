@@ -36,7 +36,10 @@ def test_the_plain_command_line():
         ({"no_pivot": True}, ["--no-pivot"]),
         ({"timeout_seconds": 9}, ["--timeout", "9"]),
         ({"preserve_fds": (7, 8)}, ["--runtime-opt", "--preserve-fds", "--runtime-opt", "2"]),
-        ({"exit_command": ("/rpod", "cleanup", "ID")}, ["--exit-command", "/rpod", "--exit-command-arg", "cleanup", "--exit-command-arg", "ID"]),
+        (
+            {"exit_command": ("/rpod", "cleanup", "ID")},
+            ["--exit-command", "/rpod", "--exit-command-arg", "cleanup", "--exit-command-arg", "ID"],
+        ),
         ({"log_size_max": 10, "log_tag": "t"}, ["--log-size-max", "10", "--log-tag", "t"]),
     ],
 )

@@ -53,7 +53,9 @@ def test_no_keys_hold_nothing_back():
     assert not keys.detached
 
 
-@given(keys=st.binary(min_size=1, max_size=4), typed=st.binary(max_size=60), cuts=st.lists(st.integers(0, 60), max_size=8))
+@given(
+    keys=st.binary(min_size=1, max_size=4), typed=st.binary(max_size=60), cuts=st.lists(st.integers(0, 60), max_size=8)
+)
 def test_however_the_input_is_cut_nothing_is_lost_before_the_sequence(keys, typed, cuts):
     found = typed.find(keys)
     wanted = typed if found < 0 else typed[:found]

@@ -35,9 +35,18 @@ def texts(path, **options):
 
 
 def test_parts_are_joined_for_each_stream_apart(log):
-    write(log, raw(1, "stdout", "P", b"a"), raw(2, "stderr", "P", b"x"), raw(3, "stdout", "F", b"b"), raw(4, "stderr", "F", b"y"))
+    write(
+        log,
+        raw(1, "stdout", "P", b"a"),
+        raw(2, "stderr", "P", b"x"),
+        raw(3, "stdout", "F", b"b"),
+        raw(4, "stderr", "F", b"y"),
+    )
     lines = list(read_log(log))
-    assert [(line.stream, line.text, line.timestamp) for line in lines] == [("stdout", b"ab", AT % 1), ("stderr", b"xy", AT % 2)]
+    assert [(line.stream, line.text, line.timestamp) for line in lines] == [
+        ("stdout", b"ab", AT % 1),
+        ("stderr", b"xy", AT % 2),
+    ]
     assert [line.ended for line in lines] == [True, True]
 
 
@@ -121,8 +130,8 @@ def following(path, **options):
     seen = []
 
     def run():
-        for line in read_log(path, follow=True, stop_fd=stop_read, **options):
-            seen.append((line.text, line.ended, line.continued))
+        lines = read_log(path, follow=True, stop_fd=stop_read, **options)
+        seen.extend((line.text, line.ended, line.continued) for line in lines)
         os.close(stop_read)
 
     thread = threading.Thread(target=run)
@@ -252,7 +261,18 @@ def test_times_are_read_with_their_offset(text, wanted):
     assert parse_timestamp(text) == wanted
 
 
-@pytest.mark.parametrize("text", ["", "now", "2026-13-01T00:00:00Z", "2026-11-23 14:37", "2026-11-23T14:37:57", "2026-11-23T14:37:57+0200", "2026-11-23T14:37:57.1x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "now",
+        "2026-13-01T00:00:00Z",
+        "2026-11-23 14:37",
+        "2026-11-23T14:37:57",
+        "2026-11-23T14:37:57+0200",
+        "2026-11-23T14:37:57.1x",
+    ],
+)
 def test_other_texts_are_no_times(text):
     with pytest.raises(ValueError, match=r".*"):
         parse_timestamp(text)

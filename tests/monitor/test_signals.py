@@ -48,6 +48,14 @@ def test_what_the_proxy_leaves_alone():
         signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT, signal.SIGSEGV,
     ):  # fmt: skip
         assert number not in proxied
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGRTMAX):
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+        signal.SIGQUIT,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGRTMAX,
+    ):
         assert number in proxied
     assert not {32, 33} & proxied

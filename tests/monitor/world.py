@@ -17,7 +17,10 @@ from rootless_pod.monitor.exitfile import read_exit, wait_exit
 from rootless_pod.programs.find import find_program
 from rootless_pod.runtime.choose import choose_runtime
 
-APPLETS = "sh true false cat echo sleep head tail dd yes printf stty kill id ls seq wc md5sum env test tr readlink mkdir".split()
+APPLETS = (
+    "sh", "true", "false", "cat", "echo", "sleep", "head", "tail", "dd", "yes", "printf", "stty", "kill", "id", "ls", "seq", "wc",
+    "md5sum", "env", "test", "tr", "readlink", "mkdir",
+)  # fmt: skip
 
 
 def skip(reason):
@@ -139,7 +142,7 @@ def copy(attachment, *, stdin=b"", **options):
     feeder = os.fork()
     if feeder == 0:
         os.close(in_read)
-        view = memoryview(stdin)
+        view = memoryview(stdin or b"")
         while view:
             view = view[os.write(in_write, view) :]
         os._exit(0)

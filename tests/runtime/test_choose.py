@@ -143,5 +143,5 @@ def test_the_trial_spec_binds_the_hosts_programs():
 
 
 def test_a_trial_child_that_cannot_isolate_itself_says_so_or_runs():
-    assert in_child(lambda: "a reason") in ("a reason",) or os.getuid() != 0
+    assert in_child(lambda: "a reason") == "a reason" or os.getuid() != 0
     assert in_child(lambda: None) is None or os.getuid() != 0

@@ -8,13 +8,33 @@ from rootless_pod.errors import HostUnready, NotFound, ProgramFailed, Refused
 from rootless_pod.oci.failure import failure_of, last_message, one_sentence
 
 CASES = [
-    ('runc create failed: unable to start container process: exec: "nope": executable file not found in $PATH', NotFound, 127, "nope"),
-    ('runc create failed: unable to start container process: exec: "/x": stat /x: no such file or directory', NotFound, 127, "/x"),
-    ('runc create failed: unable to start container process: exec: "/etc/passwd": permission denied', Refused, 126, "/etc/passwd"),
+    (
+        'runc create failed: unable to start container process: exec: "nope": executable file not found in $PATH',
+        NotFound,
+        127,
+        "nope",
+    ),
+    (
+        'runc create failed: unable to start container process: exec: "/x": stat /x: no such file or directory',
+        NotFound,
+        127,
+        "/x",
+    ),
+    (
+        'runc create failed: unable to start container process: exec: "/etc/passwd": permission denied',
+        Refused,
+        126,
+        "/etc/passwd",
+    ),
     ("executable file `nope` not found in $PATH: No such file or directory", NotFound, 127, "nope"),
     ("open executable: Permission denied", Refused, 126, "given"),
     ("open executable: Operation not permitted", Refused, 126, "given"),
-    ('exec failed: unable to start container process: exec: "nope": executable file not found in $PATH', NotFound, 127, "nope"),
+    (
+        'exec failed: unable to start container process: exec: "nope": executable file not found in $PATH',
+        NotFound,
+        127,
+        "nope",
+    ),
     ("cgroups in hybrid mode not supported, drop all controllers from cgroupv2", HostUnready, 125, "crun"),
     ("creating cgroup directory `/sys/fs/cgroup/x`: Permission denied", HostUnready, 125, "cgroup"),
     ("mount `/a` to `/b`: Operation not permitted", Refused, 126, "/a"),
@@ -33,7 +53,9 @@ def test_a_failure_has_a_family_an_exit_code_and_a_name(words, family, code, nam
 
 
 def test_a_failed_mount_is_not_blamed_on_the_command():
-    error = failure_of("mount `/src` to `/dst`: No such file or directory", runtime="crun", doing="create container abc", command="sh")
+    error = failure_of(
+        "mount `/src` to `/dst`: No such file or directory", runtime="crun", doing="create container abc", command="sh"
+    )
     assert "/src" in error.message
     assert "command" not in error.message
 
@@ -48,5 +70,8 @@ def test_the_last_error_of_the_log_counts():
 
 
 def test_a_logrus_line_is_read_and_line_breaks_go():
-    assert one_sentence('time="2026-01-01T00:00:00Z" level=error msg="runc run failed: it said \\"no\\""') == 'it said "no"'
+    assert (
+        one_sentence('time="2026-01-01T00:00:00Z" level=error msg="runc run failed: it said \\"no\\""')
+        == 'it said "no"'
+    )
     assert one_sentence("a\n  b.") == "a b"

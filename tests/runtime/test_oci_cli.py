@@ -18,7 +18,7 @@ def player(tmp_path):
         path = tmp_path / name
         notes = tmp_path / "argv"
         path.write_text(
-            f"#!/bin/sh\nfor a in \"$@\"; do printf '%s\\n' \"$a\" >> {notes}; done\ncat > {tmp_path}/stdin\n"
+            f'#!/bin/sh\nfor a in "$@"; do printf \'%s\\n\' "$a" >> {notes}; done\ncat > {tmp_path}/stdin\n'
             f"printf %s {shlex.quote(out)}\nprintf %s {shlex.quote(err)} >&2\nexit {code}\n"
         )
         path.chmod(0o755)
@@ -130,7 +130,9 @@ def test_start_takes_its_reason_from_the_log(player, tmp_path):
 
 
 def test_a_state_is_decoded_and_nonsense_is_corrupt():
-    state = parse_state(b'{"ociVersion":"1.0.0","id":"x","pid":7,"status":"running","bundle":"/b","annotations":null}', runtime="crun")
+    state = parse_state(
+        b'{"ociVersion":"1.0.0","id":"x","pid":7,"status":"running","bundle":"/b","annotations":null}', runtime="crun"
+    )
     assert (state.status, state.pid, state.bundle, state.annotations) == ("running", 7, "/b", {})
     for answer in (b"", b"{}", b"[]", b'"x"', b'{"status":"running","pid":"x"}'):
         with pytest.raises(Corrupt):
@@ -138,4 +140,9 @@ def test_a_state_is_decoded_and_nonsense_is_corrupt():
 
 
 def test_the_dialect_follows_the_programs_name():
-    assert [runtime_name(path) for path in ("/usr/sbin/runc", "/opt/runc-1.2", "/usr/bin/crun", "/opt/youki")] == ["runc", "runc", "crun", "crun"]
+    assert [runtime_name(path) for path in ("/usr/sbin/runc", "/opt/runc-1.2", "/usr/bin/crun", "/opt/youki")] == [
+        "runc",
+        "runc",
+        "crun",
+        "crun",
+    ]
