@@ -62,3 +62,17 @@ install_checkout() {
     fi
     rm -rf "$source" "$log"
 }
+
+# Go on with the command in a mount namespace of its own where /sys/fs/cgroup is cgroup v2, in a sub-tree that belongs to
+# rpod-test: crun refuses hosts that mix v1 and v2. The machine's own cgroup mounts are not touched. Does not return.
+in_private_cgroup2() {
+    say "this machine mixes cgroup v1 and v2: mounting v2 in a private mount namespace, with a sub-tree for the tests"
+    export RPOD_CGROUP2=/sys/fs/cgroup/rpod-test-$$
+    exec unshare --mount --propagation private bash -c '
+        if mount -t cgroup2 none /sys/fs/cgroup && mkdir -p "$RPOD_CGROUP2" && chown -R rpod-test: "$RPOD_CGROUP2" \
+            && echo $$ >"$RPOD_CGROUP2/cgroup.procs"; then :; else
+            echo "cgroup v2 cannot be set up here: going on without it"
+            export RPOD_CGROUP2=none
+        fi
+        exec "$0" "$@"' "$@"
+}

@@ -12,7 +12,7 @@ from rootless_pod import log
 from rootless_pod.container import status as states
 from rootless_pod.container.lookup import read
 from rootless_pod.errors import NotFound, RpodError
-from rootless_pod.linux import procfs
+from rootless_pod.linux import procfs, signals
 from rootless_pod.state.containers import ContainerLock, write_state
 
 TYPE_CHECKING = False
@@ -68,9 +68,8 @@ def _end_runaway(container: Container) -> None:
     try:
         if procfs.is_alive(pid, started):
             import select
-            import signal
 
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            signals.send(handle, signals.SIGKILL)
             select.select([handle], [], [], 10)
     except OSError as cause:
         log.debug(f"kill {pid}: {cause}")

@@ -142,14 +142,14 @@ def parse_signal(text: str) -> int:
     Raises:
         Usage: there is no such signal.
     """
-    import _signal
+    from rootless_pod.linux.signals import numbers
 
     if text.isdigit() and 1 <= int(text) <= 64:
         return int(text)
     name = text.upper().removeprefix("SIG")
     base, plus, offset = name.partition("+")
-    number = getattr(_signal, f"SIG{base}", None)
-    if isinstance(number, int) and not base.startswith("_") and (not plus or offset.isdigit()):
+    number = numbers().get(f"SIG{base}")
+    if number is not None and (not plus or offset.isdigit()):
         found = number + (int(offset) if plus else 0)
         if 1 <= found <= 64:
             return found

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 
 from rootless_pod.container import status as states
 from rootless_pod.container.cleanup import settle
 from rootless_pod.container.lookup import read
 from rootless_pod.errors import Conflict, TimedOut
-from rootless_pod.linux import procfs
+from rootless_pod.linux import procfs, signals
 from rootless_pod.state.containers import ContainerLock, write_state
 
 TYPE_CHECKING = False
@@ -35,7 +34,7 @@ def send_signal(container: Container, number: int) -> None:
         if handle >= 0:
             try:
                 if procfs.is_alive(pid, started):
-                    signal.pidfd_send_signal(handle, number)
+                    signals.send(handle, number)
                     return
             except ProcessLookupError:
                 pass
@@ -120,7 +119,7 @@ def _end(context: Context, container: Container, grace: float) -> None:
                 f"stop signal {_signal_name(container.config.stop_signal)} failed to stop container "
                 f"{container.config.name} in {grace} seconds, resorting to SIGKILL"
             )
-        send_signal(container, signal.SIGKILL)
+        send_signal(container, signals.SIGKILL)
     except Conflict:
         return
     if not wait_for_end(container, KILL_TIMEOUT_SECONDS):
@@ -131,10 +130,7 @@ def _end(context: Context, container: Container, grace: float) -> None:
 
 
 def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
+    return next((name for name, value in signals.numbers().items() if value == number), str(number))
 
 
 def _wait_for_monitor(context: Context, container_id: str) -> Container:

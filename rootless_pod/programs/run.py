@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 
 from rootless_pod.errors import HostUnready, ProgramFailed, TimedOut
 from rootless_pod.frozen import Frozen
+from rootless_pod.linux.signals import SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM
 from rootless_pod.programs.find import find_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_RESET_SIGNALS = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD)
+_RESET_SIGNALS = (SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD)
 
 
 class Completed(Frozen):
@@ -131,7 +131,7 @@ def run(
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     stdout, stderr, in_time = _exchange(out_read, err_read, in_write, stdin or b"", deadline)
     if not in_time:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, SIGKILL)
         wait(pid)
         raise TimedOut(f"{os.path.basename(argv[0])} did not end within {timeout_seconds} s: {' '.join(argv)}")
     return Completed(argv=tuple(argv), code=wait(pid), stdout=stdout, stderr=stderr)

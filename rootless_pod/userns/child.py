@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from rootless_pod.linux import mount, namespaces
+from rootless_pod.linux import mount, namespaces, signals
 from rootless_pod.userns import messages
 
 _NULL_FDS = (0, 1, 2)
@@ -51,10 +51,8 @@ def _become_pause(argv: list[str]) -> None:
         except OSError:
             pass
     os.closerange(3, 1024)
-    import signal
-
     while True:
-        signal.pause()
+        signals.pause()
 
 
 def run_child(inbox: int, outbox: int, *, pause_argv: list[str], join_only: bool) -> None:

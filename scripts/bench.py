@@ -1,0 +1,180 @@
+"""The measuring part of scripts/bench; see there. Prints a table, and how the phases of one run add up."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "endtoend"))
+
+import images
+
+
+class Tool:
+    """One program under test, with a store of its own on the same file system."""
+
+    def __init__(self, name: str, argv: list[str]) -> None:
+        self.name, self.argv = name, argv
+
+    def __call__(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
+        done = subprocess.run([*self.argv, *words], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if check and done.returncode:
+            raise SystemExit(f"{self.name} {' '.join(words)}: {done.returncode}\n{done.stderr.decode()}")
+        return done
+
+    def seconds(self, *words: str) -> float:
+        began = time.perf_counter()
+        self(*words)
+        return time.perf_counter() - began
+
+    def peak_kib(self, *words: str) -> int:
+        """Return the largest resident set of the command itself and of what it waited for."""
+        pid = os.fork()
+        if pid == 0:
+            null = os.open("/dev/null", os.O_RDWR)
+            for fd in (0, 1, 2):
+                os.dup2(null, fd)
+            os.execv(self.argv[0], [*self.argv, *words])
+        _pid, _status, usage = os.wait4(pid, 0)
+        return usage.ru_maxrss
+
+
+def interleaved(cases: list[tuple[Tool, list[str]]], runs: int) -> list[list[float]]:
+    """Time each case ``runs`` times in turn, so that noise of the machine falls on all alike; one warm-up each."""
+    for tool, words in cases:
+        tool(*words)
+    times: list[list[float]] = [[] for _ in cases]
+    for _ in range(runs):
+        for place, (tool, words) in enumerate(cases):
+            times[place].append(tool.seconds(*words) * 1000)
+    return times
+
+
+def row(label: str, ours: list[float], theirs: list[float], goal: float) -> str:
+    own, other = statistics.median(ours), statistics.median(theirs)
+    ratio = own / other
+    verdict = "yes" if ratio <= goal else "no"
+    return f"| {label} | {own:.1f} | {min(ours):.1f} | {other:.1f} | {min(theirs):.1f} | **{ratio:.2f}** | {goal} | {verdict} |"
+
+
+def pss_kib(pid: int) -> int:
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    except OSError:
+        return 0
+    return 0
+
+
+def resident(root: Path) -> str:
+    """Return the resident memory of the monitor and the network helper of the running containers of a store."""
+    found: dict[str, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            name = Path(words.split(" ")[0]).name
+            if str(root) in words and name in ("conmon", "pasta", "pasta.avx2", "slirp4netns"):
+                found[name] = found.get(name, 0) + pss_kib(int(entry.name))
+    return ", ".join(f"{name} {size} KiB" for name, size in sorted(found.items())) or "-"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rpod", required=True)
+    parser.add_argument("-n", type=int, default=20)
+    parser.add_argument("--markdown")
+    parser.add_argument("--storage", action="store_true", help="also the storage drivers side by side")
+    options = parser.parse_args()
+    place = Path(tempfile.mkdtemp(prefix="rpod-bench-", dir="/var/tmp"))
+    run_place = Path(tempfile.mkdtemp(prefix="rb", dir=os.environ.get("XDG_RUNTIME_DIR", "/tmp")))
+    layout, _digest = images.image_layout(debian=True)
+    rpod = Tool("rpod", [options.rpod, "--root", f"{place}/r", "--runroot", f"{run_place}/r"])
+    podman = Tool(
+        "podman",
+        [shutil.which("podman") or "podman", "--root", f"{place}/p", "--runroot", f"{run_place}/p",
+         "--storage-driver", "overlay", "--runtime", "crun", "--cgroup-manager", "cgroupfs", "--events-backend", "file"],
+    )  # fmt: skip
+    lines: list[str] = []
+    try:
+        archive = place / "image.tar"
+        convert = ["skopeo", "copy", "-q", f"oci:{layout}:test", f"docker-archive:{archive}:localhost/img:latest"]
+        subprocess.run(convert, check=True)
+        for tool in (rpod, podman):
+            tool("load", "-q", "-i", str(archive))
+        lines = measure(rpod, podman, options.n, place)
+    finally:
+        for tool in (rpod, podman):
+            tool("rm", "-fa", "-t", "0", check=False)
+        podman("system", "reset", "-f", check=False)
+        rpod("unshare", "rm", "-rf", str(place / "r"), check=False)
+        for record in run_place.glob("r/*/pause.json"):
+            os.kill(json.loads(record.read_text())["pid"], 9)
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(run_place, ignore_errors=True)
+    print("\n".join(lines))
+    if options.markdown:
+        Path(options.markdown).write_text("\n".join(lines) + "\n")
+
+
+def measure(rpod: Tool, podman: Tool, runs: int, place: Path) -> list[str]:
+    run = ["run", "--rm", "--user", "0"]
+    end = ["localhost/img:latest", "true"]
+    for tool in (rpod, podman):
+        tool("run", "-d", "--name", "steady", "--network", "none", "--user", "0", "localhost/img:latest", "sleep", "100000")
+    cases: list[tuple[str, list[str], list[str], float]] = [
+        ("run --rm --network none IMG true", [*run, "--network", "none", *end], [*run, "--network", "none", *end], 0.4),
+        ("run --rm --network slirp4netns", [*run, "--network", "slirp4netns", *end], [*run, "--network", "slirp4netns", *end], 0.5),
+        ("run --rm --network pasta / podman's slirp4netns", [*run, "--network", "pasta", *end], [*run, "--network", "slirp4netns", *end], 0.5),
+        ("exec steady true", ["exec", "steady", "true"], ["exec", "steady", "true"], 0.4),
+        ("ps", ["ps"], ["ps"], 0.7),
+    ]  # fmt: skip
+    lines = [
+        f"{runs} runs each, interleaved; milliseconds of wall time; podman {podman('--version').stdout.decode().split()[-1]} + crun, "
+        f"rpod + {rpod('info', '--format', '{{.Host.OCIRuntime.Name}}', check=False).stdout.decode().strip() or 'crun'}, "
+        f"{os.cpu_count()} cores, kernel {os.uname().release}.",
+        "",
+        "| command | rpod median | min | podman median | min | ratio | goal | met |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for label, ours, theirs, goal in cases:
+        own, other = interleaved([(rpod, ours), (podman, theirs)], runs)
+        lines.append(row(label, own, other, goal))
+        print(lines[-1], flush=True)
+    lines += ["", "| memory | rpod | podman |", "|---|---|---|"]
+    for label, ours, theirs, _goal in cases:
+        lines.append(f"| peak of `{label}` | {rpod.peak_kib(*ours)} KiB | {podman.peak_kib(*theirs)} KiB |")
+    for network in ("none", "slirp4netns", "pasta"):
+        for tool in (rpod, podman):
+            tool("rm", "-f", "-t", "0", "steady")
+        rpod("run", "-d", "--name", "steady", "--network", network, "localhost/img:latest", "sleep", "1000")
+        own_place = place / "r"
+        mine = resident(own_place) if network == "none" else resident_of(rpod, own_place)
+        other = "-"
+        if network != "pasta":
+            podman("run", "-d", "--name", "steady", "--network", network, "localhost/img:latest", "sleep", "1000")
+            other = resident(place / "p")
+        lines.append(f"| stays resident with {network} (PSS) | {mine} | {other} |")
+    return lines
+
+
+def resident_of(rpod: Tool, root: Path) -> str:
+    network = json.loads(rpod("inspect", "steady").stdout)[0]
+    state = next(root.glob(f"containers/{network['Id']}/state.json"))
+    helper = json.loads(state.read_text()).get("network", {})
+    size = pss_kib(helper.get("helper_pid") or 0)
+    return f"{resident(root)}, {helper.get('helper')} {size} KiB"
+
+
+main()
