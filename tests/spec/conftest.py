@@ -17,7 +17,26 @@ from rootless_pod.linux.cgroup import find_layout
 TEST_USER = os.environ.get("RPOD_TEST_USER", "rpod-test")
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 INSIDE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inside.py")
-APPLETS = "sh id cat ls mount env pwd grep sleep stat df true touch mkdir head hostname umask tr".split()
+APPLETS = [
+    "sh",
+    "id",
+    "cat",
+    "ls",
+    "mount",
+    "env",
+    "pwd",
+    "grep",
+    "sleep",
+    "stat",
+    "df",
+    "true",
+    "touch",
+    "mkdir",
+    "head",
+    "hostname",
+    "umask",
+    "tr",
+]
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n"
 GROUP = "root:x:0:\nalice:x:1000:\nwheel:x:10:alice\nvideo:x:44:alice\n"
 
@@ -87,7 +106,13 @@ class Containers:
         if self.runtime == "crun":
             argv = with_cgroup2(argv)
         done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=60, cwd="/", env={**os.environ, "PYTHONPATH": REPOSITORY}
+            argv,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd="/",
+            check=False,
+            env={**os.environ, "PYTHONPATH": REPOSITORY},
         )
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
@@ -103,7 +128,7 @@ class Containers:
             "--runroot", f"{home}/run", "--runtime", "runc", "--storage-driver", "vfs", "--events-backend", "none",
             "run", "--rm", "--network", "none", *options, "--rootfs", self.rootfs, "/bin/sh", "-c", script,
         ]  # fmt: skip
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd="/")
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd="/", check=False)
         if done.returncode:
             pytest.skip(f"podman can't run a container here: {done.stderr.strip()[-200:]}")
         return done.stdout

@@ -8,7 +8,12 @@ from rootless_pod.errors import Usage
 from rootless_pod.oci.image import ImageConfig
 from rootless_pod.spec.host import HostFacts
 from rootless_pod.spec.process import (
-    choose_directory, compose_args, compose_environment, compose_limits, expand, parse_env_lines,
+    choose_directory,
+    compose_args,
+    compose_environment,
+    compose_limits,
+    expand,
+    parse_env_lines,
 )  # fmt: skip
 from rootless_pod.spec.request import SpecRequest
 

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from rootless_pod.errors import HostUnready, Refused, Usage
 from rootless_pod.spec.rootless import (
-    NO_MAPPING, id_shift, imply_mapping, keep_ranges, parse_ranges, plan_mapping, require_mapped, size_of, split_at,
+    NO_MAPPING,
+    id_shift,
+    imply_mapping,
+    keep_ranges,
+    parse_ranges,
+    plan_mapping,
+    require_mapped,
+    size_of,
+    split_at,
     to_parent,
 )  # fmt: skip
 from rootless_pod.userns.idmap import IdMap, map_of

@@ -9,7 +9,12 @@ from rootless_pod.linux.capabilities import ALL_BITS, NAMES, bits_of, names_of, 
 from rootless_pod.spec.host import HostFacts
 from rootless_pod.spec.request import SpecRequest
 from rootless_pod.spec.security import (
-    DEFAULT_CAPABILITIES, MASKED_PATHS, READONLY_PATHS, choose_capabilities, choose_paths, parse_security,
+    DEFAULT_CAPABILITIES,
+    MASKED_PATHS,
+    READONLY_PATHS,
+    choose_capabilities,
+    choose_paths,
+    parse_security,
 )  # fmt: skip
 
 
