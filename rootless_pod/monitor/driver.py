@@ -24,7 +24,8 @@ class MonitorRequest(Frozen):
     receives ``exit`` and ``oom``.
     ``sync_log`` brings the log to the disk before the container counts as ended; without it a power cut may cost lines.
     ``keep_fds`` are descriptors the monitor holds open until the container has ended or it dies itself (no container
-    process ever has them), such as the write end of a pipe whose closing ends the network helper. ``preserve_fds`` become 3, 4, … in the container.
+    process ever has them), such as the write end of a pipe whose closing ends the network helper. ``preserve_fds``
+    become 3, 4, … in the container.
     ``exit_command`` is an argv (absolute program) that the monitor runs once the exit file is written.
     ``env`` is the environment of monitor, runtime and exit command; None is ours.
     """
