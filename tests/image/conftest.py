@@ -168,14 +168,39 @@ def spy(paths):
 
 
 class FakeRegistry:
-    def __init__(self, root):
+    def __init__(self, root, *, tls=False):
         self.root = pathlib.Path(root)
+        self.root.mkdir()
+        if tls:
+            self._make_certificate()
         for name in ("manifests", "blobs"):
             (self.root / name).mkdir(parents=True)
         self.rules()
         (self.root / "requests").write_text("")
         self._process = subprocess.Popen([sys.executable, str(HERE / "fake_registry.py"), str(self.root)])
         self.host = f"127.0.0.1:{wait_for(lambda: (self.root / 'port').exists() and (self.root / 'port').read_text())}"
+
+    def _make_certificate(self):
+        done = subprocess.run(
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "2",
+            ]
+            + ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "ca.crt"],
+            cwd=self.root,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        (self.root / "tls.pem").write_text((self.root / "key.pem").read_text() + (self.root / "ca.crt").read_text())
 
     def rules(self, **rules):
         (self.root / "faults.json.tmp").write_text(json.dumps(rules))
@@ -210,6 +235,15 @@ def wait_for(condition, seconds=15.0):
 @pytest.fixture
 def fake(tmp_path):
     registry = FakeRegistry(tmp_path / "fake")
+    yield registry
+    registry.close()
+
+
+@pytest.fixture
+def tls_fake(tmp_path):
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed: no certificate can be made")
+    registry = FakeRegistry(tmp_path / "tls", tls=True)
     yield registry
     registry.close()
 

@@ -8,6 +8,7 @@ import base64
 import json
 import os
 import pathlib
+import ssl
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -142,6 +143,10 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if (ROOT / "tls.pem").exists():
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(ROOT / "tls.pem")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     temporary = ROOT / "port.tmp"
     temporary.write_text(str(server.server_address[1]))
     os.rename(temporary, ROOT / "port")

@@ -296,6 +296,51 @@ def test_a_redirect_to_another_host_gets_no_token(paths, fake, second_fake, make
     assert all(one["authorization"] is None for one in seen)
 
 
+STRICT = QUIET.replace(tls_verify=None)
+
+
+def trust(fake):
+    directory = pathlib.Path(os.environ["XDG_CONFIG_HOME"], "containers/certs.d", fake.host)
+    directory.mkdir(parents=True)
+    (directory / "ca.crt").write_text((fake.root / "ca.crt").read_text())
+
+
+def test_an_unknown_certificate_is_refused_until_it_is_in_certs_d(paths, tls_fake, make_image):
+    tls_fake.add(make_image())
+    with pytest.raises(Refused, match="not trusted") as caught:
+        pull(paths, name_in(tls_fake), STRICT)
+    assert f"certs.d/{tls_fake.host}/ca.crt" in caught.value.remedy
+    assert tls_fake.requests() == []
+    trust(tls_fake)
+    assert pull(paths, name_in(tls_fake), STRICT)
+
+
+def test_cert_dir_and_leave_to_skip_verification_work_as_well(paths, tls_fake, make_image):
+    tls_fake.add(make_image())
+    assert pull(paths, name_in(tls_fake), STRICT.replace(cert_dir=str(tls_fake.root)))
+    assert pull(paths, name_in(tls_fake), QUIET)
+
+
+def test_a_redirect_from_https_to_http_is_not_followed(paths, tls_fake, fake, make_image):
+    made = make_image()
+    tls_fake.add(made)
+    fake.add(made)
+    trust(tls_fake)
+    tls_fake.rules(redirect=f"http://{fake.host}/v2/elsewhere/")
+    with pytest.raises(Refused, match="redirects from https to http"):
+        pull(paths, name_in(tls_fake), STRICT)
+    assert fake.requests() == []
+
+
+def test_a_token_server_without_encryption_gets_no_password_of_a_registry_with_it(paths, tls_fake, fake, make_image):
+    tls_fake.add(make_image())
+    trust(tls_fake)
+    tls_fake.rules(realm=f"http://{fake.host}/token", scope="repository:team/app:pull")
+    with pytest.raises(Refused, match="not encrypted"):
+        pull(paths, name_in(tls_fake), STRICT.replace(creds="bob:pw"))
+    assert fake.requests() == []
+
+
 def test_a_redirect_loop_ends(paths, fake, make_image):
     fake.add(make_image())
     fake.rules(redirect=f"http://{fake.host}/v2/team/app/blobs/")
@@ -487,11 +532,10 @@ def test_a_real_registry_gives_the_digests_that_skopeo_sees(paths, real_registry
 
 
 @pytest.mark.registry
+@pytest.mark.parametrize("real_registry", ["basic"], indirect=True)
 @pytest.mark.parametrize("place", ["runtime", "config", "docker", "env"])
 def test_stored_credentials_are_found(paths, real_registry, make_image, skopeo, tmp_path, place, monkeypatch):
     host, creds = real_registry
-    if creds is None:
-        pytest.skip("this registry wants no password")
     layout = make_image().write_layout(tmp_path / "layout", "v1")
     skopeo("copy", "--dest-tls-verify=false", "--dest-creds", creds, f"oci:{layout}:v1", f"docker://{host}/app:1")
     text = json.dumps({"auths": {host: {"auth": base64.b64encode(creds.encode()).decode()}}})
