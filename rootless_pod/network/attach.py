@@ -67,8 +67,8 @@ class _Places(Frozen):
 class Attachment:
     """A network being connected; made by ``begin``.
 
-    ``keep_fd`` (-1 where there is none; read it after ``wait_ready``) is to be inherited by the process that lives
-    as long as the container (the monitor): the helper ends when its last copy is closed. ``close`` drops ours.
+    ``keep_fd`` (-1 where there is none) is to be inherited by the process that lives as long as the container (the
+    monitor): the helper ends when its last copy is closed. ``close`` drops ours.
     """
 
     def __init__(self, status: NetworkStatus) -> None:
@@ -78,22 +78,22 @@ class Attachment:
         self._helper: Helper | None = None
         self._helper_request: HelperRequest | None = None
         self._probes_dir: str | None = None
+        self._exit_fd = -1
+        self.keep_fd = -1
 
     @property
     def netns_path(self) -> str | None:
         """The namespace's file; None is the host's network."""
         return self.status.netns_path
 
-    @property
-    def keep_fd(self) -> int:
-        """The descriptor that holds the helper's life, or -1."""
-        return self._helper.keep_fd if self._helper else -1
-
     def launch(self, driver: NetworkDriver, request: HelperRequest, *, probes_dir: str | None = None) -> None:
         """Start the helper for ``request``; where ``probes_dir`` is given, another is chosen if it fails."""
         self._driver, self._helper_request, self._probes_dir = driver, request, probes_dir
         addresses = driver.addresses(request)
-        self._helper = driver.start(request)
+        if self.keep_fd < 0:
+            # One pipe for every helper of this attachment: the monitor may have its end before a second choice.
+            self._exit_fd, self.keep_fd = os.pipe2(os.O_CLOEXEC)
+        self._helper = driver.start(request, self._exit_fd)
         self.status = self.status.replace(
             mode=driver.name,
             helper=driver.name,
@@ -161,10 +161,15 @@ class Attachment:
         """Close the descriptors of ours (the monitor has ``keep_fd``); idempotent."""
         if self._helper is not None:
             self._helper.close()
+        for fd in (self._exit_fd, self.keep_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._exit_fd = self.keep_fd = -1
 
     def abort(self) -> None:
         """Undo everything; idempotent."""
         self._drop_helper()
+        self.close()
         detach(self.status)
 
 

@@ -102,12 +102,20 @@ def probe(driver: NetworkDriver, probes_dir: str) -> None:
 
 def _try(driver: NetworkDriver, request: HelperRequest) -> None:
     driver.check(request)
-    helper = driver.start(request)
+    exit_fd, keep_fd = os.pipe2(os.O_CLOEXEC)
+    try:
+        helper = driver.start(request, exit_fd)
+    except BaseException:
+        os.close(keep_fd)
+        raise
+    finally:
+        os.close(exit_fd)
     try:
         driver.wait_ready(request, helper)
     finally:
         helper.kill()
         helper.close()
+        os.close(keep_fd)
         try:
             os.waitpid(helper.pid, 0)
         except ChildProcessError:

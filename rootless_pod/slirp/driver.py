@@ -80,27 +80,21 @@ class HelperRequest(Frozen):
 
 
 class Helper:
-    """A network program that was started, with the descriptors that tell and hold its life.
+    """A network program that was started; ``ready_fd`` is read until it says that the network is up."""
 
-    ``ready_fd`` is read until the program says that the network is up. ``keep_fd`` (-1 where there is none) is
-    the end of a pipe: the program ends when the last copy of it is closed.
-    """
-
-    def __init__(self, *, argv: tuple[str, ...], pid: int, ready_fd: int, keep_fd: int, log_path: str) -> None:
-        """Take over both descriptors; note the process's start time at once."""
+    def __init__(self, *, argv: tuple[str, ...], pid: int, ready_fd: int, log_path: str) -> None:
+        """Take over the descriptor; note the process's start time at once."""
         self.argv = argv
         self.pid = pid
         self.started = procfs.start_time(pid)
         self.ready_fd = ready_fd
-        self.keep_fd = keep_fd
         self.log_path = log_path
 
     def close(self) -> None:
-        """Close both descriptors of ours; idempotent."""
-        for fd in (self.ready_fd, self.keep_fd):
-            if fd >= 0:
-                os.close(fd)
-        self.ready_fd = self.keep_fd = -1
+        """Close the descriptor of ours; idempotent."""
+        if self.ready_fd >= 0:
+            os.close(self.ready_fd)
+        self.ready_fd = -1
 
     def kill(self) -> None:
         """End the program without waiting for its death (that takes 20 ms); idempotent."""
@@ -122,8 +116,8 @@ class NetworkDriver(Protocol):
     def addresses(self, request: HelperRequest) -> Addresses:
         """Return what the container will see."""
 
-    def start(self, request: HelperRequest) -> Helper:
-        """Start the program; it is not ready yet."""
+    def start(self, request: HelperRequest, exit_fd: int) -> Helper:
+        """Start the program; it is not ready yet. It ends when the other end of the pipe ``exit_fd`` is closed."""
 
     def wait_ready(self, request: HelperRequest, helper: Helper) -> None:
         """Return when the network and all published ports work (ProgramFailed, Conflict, TimedOut otherwise)."""

@@ -37,7 +37,7 @@ DNS_FORWARD = "169.254.1.1"
 GUEST_HOST_ADDRESS = "169.254.1.2"
 # Distributions build pasta without a version, so an option of the first release after the change stands for it.
 _SINCE_UDP_REWRITE = "--map-guest-addr"
-_PID_FD = 3
+_PID_FD, _EXIT_FD = 3, 4
 # What rpod itself decides; a second value from the user would break readiness or the life cycle.
 _RESERVED = (
     "-f",
@@ -149,6 +149,19 @@ def _value_of(words: tuple[str, ...], *flags: str) -> str | None:
     return None
 
 
+def _kill_on_hangup(pipe_fd: int, pid: int) -> None:
+    """Have the kernel kill ``pid`` when the other end of the pipe is closed. Source: fcntl(2), F_SETSIG and O_ASYNC.
+
+    The owner is a process, not a number: one that gets the same pid later is safe.
+    """
+    import fcntl
+    import signal
+
+    fcntl.fcntl(pipe_fd, fcntl.F_SETOWN, pid)
+    fcntl.fcntl(pipe_fd, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(pipe_fd, fcntl.F_SETFL, fcntl.fcntl(pipe_fd, fcntl.F_GETFL) | os.O_ASYNC)
+
+
 class Pasta:
     """The driver. ``probes_dir`` caches what the program can do (None: ask each time)."""
 
@@ -207,14 +220,18 @@ class Pasta:
         """Return None: pasta takes its ports when it starts."""
         return None
 
-    def start(self, request: HelperRequest) -> Helper:
-        """Start it in the foreground of a session of its own."""
+    def start(self, request: HelperRequest, exit_fd: int) -> Helper:
+        """Start it in the foreground of a session of its own.
+
+        pasta has no option for ``exit_fd``, so the kernel is told: it signals pasta when the pipe's other end is
+        closed, for as long as the descriptor pasta inherits stays open.
+        """
         words = argv(self.features(), request)
         log = open_log(request.run_dir)
         try:
             ready_fd, ready_write = os.pipe2(os.O_CLOEXEC)
             try:
-                pid = spawn(words, fds={1: log, 2: log, _PID_FD: ready_write}, new_session=True)
+                pid = spawn(words, fds={1: log, 2: log, _PID_FD: ready_write, _EXIT_FD: exit_fd}, new_session=True)
             except BaseException:
                 os.close(ready_fd)
                 raise
@@ -222,7 +239,8 @@ class Pasta:
                 os.close(ready_write)
         finally:
             os.close(log)
-        return Helper(argv=words, pid=pid, ready_fd=ready_fd, keep_fd=-1, log_path=f"{request.run_dir}/{LOG_NAME}")
+        _kill_on_hangup(exit_fd, pid)
+        return Helper(argv=words, pid=pid, ready_fd=ready_fd, log_path=f"{request.run_dir}/{LOG_NAME}")
 
     def wait_ready(self, request: HelperRequest, helper: Helper) -> None:  # noqa: ARG002 - the protocol's signature
         """Wait for the pid in the pipe: the interface and all ports work by then.

@@ -15,6 +15,7 @@ from rootless_pod.linux import link
 from rootless_pod.programs.run import spawn
 from rootless_pod.slirp import slirp4netns_api as api
 from rootless_pod.slirp.driver import (
+    LOG_NAME,
     MTU,
     Addresses,
     Features,
@@ -227,31 +228,26 @@ class Slirp4netns:
         """Return where its API listens; only containers with published ports have one."""
         return f"{request.run_dir}/{api.SOCKET_NAME}" if request.publish else None
 
-    def start(self, request: HelperRequest) -> Helper:
+    def start(self, request: HelperRequest, exit_fd: int) -> Helper:
         """Start it in a session of its own, so that Ctrl-C at the terminal does not cut the network."""
         words = self._argv(request)
         opened: list[int] = []
         try:
             log = open_log(request.run_dir)
             opened.append(log)
-            exit_read, keep_fd = os.pipe2(os.O_CLOEXEC)
-            opened += [exit_read, keep_fd]
             ready_fd, ready_write = os.pipe2(os.O_CLOEXEC)
             opened += [ready_fd, ready_write]
-            fds = {1: log, 2: log, _EXIT_FD: exit_read, _READY_FD: ready_write}
+            fds = {1: log, 2: log, _EXIT_FD: exit_fd, _READY_FD: ready_write}
             if request.publish:
                 directory = os.open(request.run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 opened.append(directory)
                 fds[_DIRECTORY_FD] = directory
             pid = spawn(words, fds=fds, new_session=True)
-            opened.remove(keep_fd)
             opened.remove(ready_fd)
         finally:
             for fd in opened:
                 os.close(fd)
-        return Helper(
-            argv=words, pid=pid, ready_fd=ready_fd, keep_fd=keep_fd, log_path=f"{request.run_dir}/network.log"
-        )
+        return Helper(argv=words, pid=pid, ready_fd=ready_fd, log_path=f"{request.run_dir}/{LOG_NAME}")
 
     def wait_ready(self, request: HelperRequest, helper: Helper) -> None:
         """Wait for the "1" and publish the ports.

@@ -210,8 +210,8 @@ def test_the_interface_has_the_address_told_and_the_large_mtu(places, program, w
 
 
 @pytest.mark.kernel
-def test_slirp4netns_ends_when_the_last_copy_of_keep_fd_is_closed(places, wanted):
-    status, attachment = attach(wanted("slirp4netns"), **places.arguments())
+def test_the_helper_ends_when_the_last_copy_of_keep_fd_is_closed(places, program, wanted, id_mode):
+    status, attachment = attach(wanted(program), **places.arguments())
     copy = os.dup(attachment.keep_fd)
     attachment.close()
     assert helper_alive(status)
@@ -222,8 +222,8 @@ def test_slirp4netns_ends_when_the_last_copy_of_keep_fd_is_closed(places, wanted
 
 
 @pytest.mark.kernel
-def test_keep_fd_is_closed_in_every_program_that_is_not_given_it(places, wanted):
-    attachment = begin(wanted("slirp4netns"), **places.arguments())
+def test_keep_fd_is_closed_in_every_program_that_is_not_given_it(places, program, wanted):
+    attachment = begin(wanted(program), **places.arguments())
     assert not os.get_inheritable(attachment.keep_fd)
     attachment.wait_ready()
     attachment.abort()
@@ -232,9 +232,10 @@ def test_keep_fd_is_closed_in_every_program_that_is_not_given_it(places, wanted)
 @pytest.mark.kernel
 def test_pasta_ends_when_the_namespace_file_goes_without_being_killed(places, wanted):
     status, attachment = attach(wanted("pasta"), **places.arguments())
-    attachment.close()
+    assert attachment.keep_fd >= 0, "its other end is not what ends it here"
     detach(status.replace(helper_pid=None))
     wait_death(status.helper_pid)
+    attachment.close()
 
 
 @pytest.mark.kernel
@@ -405,13 +406,20 @@ def test_a_choice_that_fails_is_made_anew(places, wanted):
     assert choose_network(probes_dir=arguments["probes_dir"]).driver.name == "pasta"
     with open(f"{programs}/broken", "w"):
         pass
-    status, attachment = attach(wanted("", publish=["127.0.0.1::80"]), **arguments)
+    attachment = begin(wanted("", publish=["127.0.0.1::80"]), **arguments)
+    # The monitor is given its end of the pipe before the network is waited for.
+    monitors = os.dup(attachment.keep_fd)
+    status = attachment.wait_ready()
+    attachment.close()
+    assert helper_alive(status)
     assert status.mode == "slirp4netns"
     assert "no way out" in status.reason
     server = inside(status.netns_path, echo_server(80))
     assert ask_tcp("127.0.0.1", status.ports[0].host_port) == b"HELLO"
     end(server)
-    attachment.abort()
+    os.close(monitors)
+    wait_death(status.helper_pid)
+    detach(status)
     # A wish for pasta itself is not bent into another.
     with pytest.raises(ProgramFailed, match="no way out"):
         attach(wanted("pasta"), **arguments)

@@ -86,7 +86,7 @@ def test_known_causes_have_their_own_remedy():
 
 def test_killing_a_helper_that_is_gone_says_nothing():
     pid = os.spawnlp(os.P_NOWAIT, "true", "true")
-    helper = Helper(argv=("true",), pid=pid, ready_fd=-1, keep_fd=-1, log_path="/absent")
+    helper = Helper(argv=("true",), pid=pid, ready_fd=-1, log_path="/absent")
     os.waitpid(pid, 0)
     helper.kill()
     helper.kill()
