@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import warnings
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -92,17 +93,20 @@ class Transport:
         """
         pool = self._pool(url)
         try:
-            raw = pool.urlopen(
-                method,
-                url,
-                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
-                body=body,
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                decode_content=False,
-                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
-            )
+            with warnings.catch_warnings():
+                # The user has asked for it with --tls-verify=false or in registries.conf.
+                warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+                raw = pool.urlopen(
+                    method,
+                    url,
+                    headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
+                    body=body,
+                    redirect=False,
+                    retries=False,
+                    preload_content=False,
+                    decode_content=False,
+                    timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
+                )
         except urllib3.exceptions.SSLError as cause:
             raise _tls_fault(url, cause) from cause
         except urllib3.exceptions.ProxyError as cause:
