@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rootless_pod.errors import Usage
@@ -43,6 +43,7 @@ def test_a_name_that_breaks_the_grammar_is_refused(text):
         parse_reference(text)
 
 
+@settings(database=None)
 @given(st.text(max_size=40))
 def test_any_text_is_a_name_or_refused_and_what_is_taken_is_stable(text):
     try:
