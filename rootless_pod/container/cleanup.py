@@ -165,7 +165,7 @@ def drop_bundle(context: Context, container_id: str) -> None:
 
 
 def _sweep_exit_files(context: Context) -> None:
-    """An exit file outlives its container for ``EXIT_FILE_KEPT_SECONDS``: a ``wait`` beside ``--rm`` reads it."""
+    """Drop exit files without a container after ``EXIT_FILE_KEPT_SECONDS``: a ``wait`` beside ``--rm`` reads them."""
     import time
 
     too_old = time.time() - EXIT_FILE_KEPT_SECONDS

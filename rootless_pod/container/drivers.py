@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 def runtime_choice(context: Context, wanted: str | None = None) -> Choice:
     """Return the OCI runtime for new containers, and why it is this one."""
-    return choose_runtime(
+    choice = choose_runtime(
         wanted or context.runtime,
         probes_dir=context.paths.probes,
         runtime_root=context.paths.runtime_root,
     )
+    choice.driver.flags = tuple(f"--{flag.removeprefix('--')}" for flag in context.runtime_flags)
+    return choice
 
 
 def runtime_of(context: Context, state: dict[str, Any]) -> Runtime:

@@ -84,10 +84,10 @@ def _lines(context: Context, request: ContainerRequest, image: Image | None) -> 
         *network_lines,
         f"runtime: {runtime.driver.name} ({runtime.reason})",
         f"monitor: {drivers.conmon_path(context)}",
-        "namespaces: " + ", ".join(one["type"] + (f"={one['path']}" if one.get("path") else "") for one in inner["linux"]["namespaces"]),
+        "namespaces: " + ", ".join(_namespace(one) for one in inner["linux"]["namespaces"]),
         *(f"id {kind}: {one['containerID']}→{one['hostID']} ({one['size']})"
           for kind in ("uidMappings", "gidMappings") for one in inner["linux"].get(kind, ())),
-        *(f"mount: {one['destination']} {one['type']} from {one['source']} ({','.join(one['options'])})" for one in inner["mounts"]),
+        *(_mount(one) for one in inner["mounts"]),
         f"process: {' '.join(inner['process']['args'])}",
         f"user: {inner['process']['user']['uid']}:{inner['process']['user']['gid']}, directory {inner['process']['cwd']}",
         f"seccomp: {spec.seccomp_name}",
@@ -97,7 +97,7 @@ def _lines(context: Context, request: ContainerRequest, image: Image | None) -> 
 
 
 def _layer_with_accounts(context: Context, image: Image | None) -> str:
-    """Return the tree whose /etc/passwd the container will see: nothing is mounted, so the topmost layer that has one."""
+    """Return the tree whose /etc/passwd the container will see: the topmost layer that has one, nothing is mounted."""
     if image is None or image.is_host:
         return "/"
     layers = [f"{context.paths.layers}/{chain}/diff" for chain in reversed(image.layers)]

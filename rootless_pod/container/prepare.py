@@ -6,7 +6,8 @@ import os
 
 from rootless_pod.container.drivers import storage_driver
 from rootless_pod.container.lookup import read
-from rootless_pod.errors import Conflict, HostUnready
+from rootless_pod import log
+from rootless_pod.errors import Conflict, HostUnready, RpodError
 from rootless_pod.network import attach as networks
 from rootless_pod.network.hosts import write_hostname, write_hosts
 from rootless_pod.network.mode import publish_exposed
@@ -38,6 +39,10 @@ LIMITS = (
 )  # fmt: skip
 
 
+class HelperReplaced(RpodError):
+    """The network program chosen first failed, and another one works: the start is to be made again with it."""
+
+
 class Prepared:
     """A bundle the runtime can be called with, and the network that gets ready meanwhile."""
 
@@ -53,8 +58,16 @@ class Prepared:
         return (self._network.keep_fd,) if self._network.keep_fd >= 0 else ()
 
     def wait_network(self) -> NetworkStatus:
-        """Return when the network works, and drop our ends of its descriptors."""
-        return self._network.wait_ready()
+        """Return when the network works.
+
+        Raises:
+            HelperReplaced: another program had to take over; the monitor holds the wrong descriptor now.
+        """
+        before = self._network.keep_fd
+        status = self._network.wait_ready()
+        if self._network.keep_fd != before:
+            raise HelperReplaced(f"the network helper was replaced by {status.helper}")
+        return status
 
     def close(self) -> None:
         """Drop our ends of the network's descriptors."""
@@ -113,7 +126,15 @@ def prepare(
         namespaces=joined,
         cgroups_path=cgroup,
         image_name=config.image_name,
+        runtime=os.path.basename(state.get("runtime") or "crun"),
     )
+    if spec.needs_crun and os.path.basename(state.get("runtime") or "") == "runc":
+        raise HostUnready(
+            f"runc can't run this container: {spec.needs_crun}",
+            remedy="ask an administrator to run: apt-get install crun",
+        )
+    for note in spec.notes:
+        log.warn(note) if "runs as root" in note else log.debug(note)
     state["anonymous_volumes"] = {**known, **{one.target: one.volume for one in volumes if one.anonymous}}
     state["mounts"] = [shown_mount(one) for one in volumes]
     if any(one.chown for one in volumes):
@@ -152,6 +173,8 @@ def mount(context: Context, config: ContainerConfig, image: Image | None, state:
         process.userns, context.namespace.id_map, uidmap=process.uidmap, gidmap=process.gidmap, join_path=None
     ) if not process.userns.startswith("container:") else None  # fmt: skip
     shift = id_shift(mapping, context.namespace.id_map) if mapping is not None else None
+    if image is not None and image.is_host:
+        shift = None  # the machine's own files show their owners as they are
     driver = storage_driver(context, state, id_shift=shift is not None)
     state["driver"] = driver.name
     mounted = mount_rootfs(
@@ -163,6 +186,7 @@ def mount(context: Context, config: ContainerConfig, image: Image | None, state:
         read_only=process.read_only,
         id_shift=shift,
         volatile=request.auto_remove,
+        options=context.storage_options,
     )
     state["rootfs"] = mounted.record.to_json()
     return mounted.path
@@ -251,7 +275,7 @@ def shown_mount(mount: Any) -> dict[str, Any]:
 
 
 def own_cgroup(config: ContainerConfig, cgroups: Delegation) -> str | None:
-    """Return the path of the container's own cgroup below the delegated one, controllers handed down if limits are asked.
+    """Return the container's own cgroup below the delegated one, controllers handed down if limits are asked.
 
     Raises:
         HostUnready: the kernel refuses to hand the controllers down.

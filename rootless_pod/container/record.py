@@ -58,7 +58,7 @@ def _classes() -> dict[str, type[Frozen]]:
 
 
 def record_of(config: ContainerConfig) -> dict[str, Any]:
-    """Return the JSON object for ``container.json``; ``image_id`` stands at the top for those who look for images in use."""
+    """Return the JSON object for ``container.json``; ``image_id`` is at the top for those who look for images in use."""
     return {"version": VERSION, "image_id": config.image_id, "container": to_plain(config)}
 
 

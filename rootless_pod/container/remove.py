@@ -122,6 +122,9 @@ def sweep(context: Context) -> None:
             attempt(_delete_tree, f"{paths.containers}/{name}")
         elif containers.is_id(name) and not os.path.exists(f"{paths.container(name)}/container.json"):
             attempt(_sweep_unborn, context, name)
+    from rootless_pod.volumes.volume import sweep as sweep_volumes
+
+    attempt(sweep_volumes, paths)
     for bundle in os.listdir(paths.bundles):
         if containers.is_id(bundle) and not os.path.isdir(paths.container(bundle)):
             drop_bundle(context, bundle)
@@ -133,7 +136,7 @@ def sweep(context: Context) -> None:
 
 
 def _sweep_unborn(context: Context, container_id: str) -> None:
-    """Remove a directory that never became a container (its maker was killed), once it is too old to be in the making."""
+    """Remove a directory that never became a container (its maker was killed), once too old to be in the making."""
     import time
 
     directory = context.paths.container(container_id)

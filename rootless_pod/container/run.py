@@ -67,7 +67,7 @@ def run(
     foreground: Foreground | None,
     preserve_fds: tuple[int, ...] = (),
 ) -> int:
-    """Create and start a container. In the ``foreground``, stay with it and return its exit code; otherwise print its id.
+    """Create and start a container; in the ``foreground`` stay and return its exit code, otherwise print its id.
 
     Raises:
         RpodError: a step failed; with ``--rm`` nothing of the container is left.

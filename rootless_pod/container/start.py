@@ -12,7 +12,7 @@ import time
 from rootless_pod.container import drivers, status
 from rootless_pod.container.cleanup import settle
 from rootless_pod.container.lookup import Container, read
-from rootless_pod.container.prepare import Prepared, prepare
+from rootless_pod.container.prepare import HelperReplaced, Prepared, prepare
 from rootless_pod.container.undo import Undo
 from rootless_pod.errors import Conflict
 from rootless_pod.frozen import Frozen
@@ -67,6 +67,22 @@ def start(
             remedy=f"attach to it: rpod attach {config.name}",
         )
     runtime = drivers.runtime_choice(context).driver
+    try:
+        return _start_once(context, config, container, runtime, image, attached, preserve_fds)
+    except HelperReplaced:
+        container = settle(context, read(context.paths, config.id))
+        return _start_once(context, config, container, runtime, image, attached, preserve_fds)
+
+
+def _start_once(
+    context: Context,
+    config: ContainerConfig,
+    container: Container,
+    runtime: Runtime,
+    image: Image | None,
+    attached: bool,  # noqa: FBT001 - handed down as it came
+    preserve_fds: tuple[int, ...],
+) -> Started:
     state = _claim(context, container, runtime)
     with Undo() as undo:
         undo.push(_note_failure, context, container)
@@ -108,7 +124,7 @@ def start(
 
 def _claim(context: Context, container: Container, runtime: Runtime) -> dict[str, Any]:
     """Say in the record that a start has begun, keeping what outlives one run."""
-    kept = {key: container.state[key] for key in ("driver", "anonymous_volumes", "restarts") if key in container.state}
+    kept: dict[str, Any] = {key: container.state[key] for key in ("driver", "anonymous_volumes", "restarts") if key in container.state}
     state = {
         **kept,
         "status": status.STARTING,

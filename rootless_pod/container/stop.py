@@ -125,7 +125,7 @@ def _end(context: Context, container: Container, grace: float) -> None:
     if not wait_for_end(container, KILL_TIMEOUT_SECONDS):
         raise TimedOut(
             f"container {container.id[:12]} survived SIGKILL for {KILL_TIMEOUT_SECONDS:.0f} s",
-            remedy=f"look at what process {container.status.pid} waits for in the kernel: cat /proc/{container.status.pid}/stack",
+            remedy=f"see what it waits for in the kernel: cat /proc/{container.status.pid}/stack",
         )
 
 

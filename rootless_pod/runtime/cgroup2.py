@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 CGROUP_ROOT = "/sys/fs/cgroup"
+_OUR_MOUNT = "rpod-cgroup2"
 
 
 def cgroup_setup(root: str = CGROUP_ROOT) -> str:
@@ -37,4 +38,11 @@ def show_cgroup2(root: str = CGROUP_ROOT) -> None:
     from rootless_pod.linux.namespaces import CLONE_NEWCGROUP, unshare
 
     unshare(CLONE_NEWCGROUP)
-    mount("cgroup2", root, "cgroup2")
+    mount(_OUR_MOUNT, root, "cgroup2")
+
+
+def is_our_view(root: str = CGROUP_ROOT) -> bool:
+    """Tell whether what ``root`` shows was mounted by ``show_cgroup2``, in this or an earlier command."""
+    from rootless_pod.linux.procfs import mount_points
+
+    return (root, "cgroup2", _OUR_MOUNT) in mount_points()

@@ -12,7 +12,7 @@ from rootless_pod import jsontext
 from rootless_pod.errors import HostUnready
 from rootless_pod.linux import procfs
 from rootless_pod.programs.find import find_program
-from rootless_pod.runtime.cgroup2 import CGROUP_ROOT, cgroup_setup, show_cgroup2
+from rootless_pod.runtime.cgroup2 import CGROUP_ROOT, cgroup_setup, is_our_view, show_cgroup2
 from rootless_pod.runtime.driver import Choice
 from rootless_pod.runtime.oci_cli import OciRuntime, runtime_name
 
@@ -55,7 +55,10 @@ def choose_runtime(
         raise _none_works(wanted, answer["refused"])
     if answer["view"]:
         show_cgroup2(cgroup_root)
-    driver = OciRuntime(answer["name"], answer["path"], f"{runtime_root}/{answer['name']}")
+    # Our view begins at the cgroup of the command that mounted it; from another one crun would leave cgroups behind.
+    manager = "disabled" if answer["view"] else "cgroupfs"
+    root = f"{runtime_root}/{answer['name']}"
+    driver = OciRuntime(answer["name"], answer["path"], root, cgroup_manager=manager)
     refused = tuple((name, reason, remedy) for name, reason, remedy in answer["refused"])
     return Choice(driver=driver, reason=answer["reason"], refused=refused)
 
@@ -126,7 +129,13 @@ def _try(runtime: OciRuntime, bundle: str, setup: str, cgroup_root: str) -> tupl
     """Return (needs our own view of cgroup2, reason for taking it, reason against it)."""
     from rootless_pod.runtime.probe import in_child, probe
 
+    alone = f"{runtime.name} ran a trial container with cgroup2 mounted for us alone"
+    shown_before = setup == "unified" and is_our_view(cgroup_root)
+    if shown_before:
+        runtime.cgroup_manager = "disabled"
     words = probe(runtime, bundle)
+    if words is None and shown_before:
+        return True, f"{alone} (the host has old cgroups)", None
     if words is None:
         return False, f"{runtime.name} ran a trial container ({setup} cgroups)", None
     if setup == "unified" or "cgroup" not in words:
@@ -136,9 +145,10 @@ def _try(runtime: OciRuntime, bundle: str, setup: str, cgroup_root: str) -> tupl
         show_cgroup2(cgroup_root)
         return probe(runtime, bundle)
 
+    runtime.cgroup_manager = "disabled"
     words_with_view = in_child(with_view)
     if words_with_view is None:
-        return True, f"{runtime.name} ran a trial container with cgroup2 mounted for us alone (the host: {setup})", None
+        return True, f"{alone} (the host: {setup})", None
     return False, "", f"{words}; with cgroup2 mounted for us alone: {words_with_view}"
 
 

@@ -45,6 +45,7 @@ class Runtime(Protocol):
     name: str
     path: str
     root: str
+    flags: tuple[str, ...]
 
     def global_argv(self) -> tuple[str, ...]:
         """Return the arguments that go before the runtime's subcommand, the same for each call."""

@@ -34,7 +34,8 @@ class OciRuntime:
     """
 
     def __init__(self, name: str, path: str, root: str, *, cgroup_manager: str = "cgroupfs") -> None:
-        """Keep what each call needs; nothing is started."""
+        """Keep what each call needs; nothing is started. ``flags`` are what the user wants to go with every call."""
+        self.flags: tuple[str, ...] = ()
         self.name = name
         self.path = path
         self.root = root
@@ -43,8 +44,8 @@ class OciRuntime:
     def global_argv(self) -> tuple[str, ...]:
         """Return the arguments that go before the runtime's subcommand, the same for each call."""
         if self.name == "runc":
-            return ("--root", self.root, "--rootless=true")
-        return ("--root", self.root, f"--cgroup-manager={self.cgroup_manager}")
+            return ("--root", self.root, "--rootless=true", *self.flags)
+        return ("--root", self.root, f"--cgroup-manager={self.cgroup_manager}", *self.flags)
 
     def argv(self, *arguments: str, log_path: str | None = None) -> tuple[str, ...]:
         """Return the whole command line of one call; with ``log_path`` errors go there as JSON lines."""

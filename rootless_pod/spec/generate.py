@@ -74,6 +74,7 @@ def generate(
     namespaces: Mapping[str, str | None] | None = None,
     cgroups_path: str | None = None,
     image_name: str = "",
+    runtime: str = "crun",
 ) -> Spec:
     """Make the spec.
 
@@ -93,6 +94,7 @@ def generate(
         host=host,
         cgroups_path=cgroups_path,
         image_name=image_name,
+        runtime=runtime,
     ).make(netns_path, volumes, namespaces or {})
 
 
@@ -108,6 +110,7 @@ class _Making(Frozen):
     host: HostFacts
     cgroups_path: str | None
     image_name: str
+    runtime: str
 
     def make(
         self, netns_path: str | None, volumes: tuple[ResolvedMount, ...], joined: Mapping[str, str | None]
@@ -173,7 +176,7 @@ class _Making(Frozen):
             appends=appends,
             systemd=systemd,
             needs_crun=self._needs_crun(mapping),
-            notes=(mapping.reason,) if mapping.reason else (),
+            notes=tuple(note for note in (mapping.reason, self._note_of_root(accounts, user)) if note),
         )
 
     def _mapping_and_user(self, join_path: str | None, accounts: Accounts) -> tuple[UserMapping, User]:
@@ -187,9 +190,22 @@ class _Making(Frozen):
         wanted = request.user or (self.image.user if self.image else "") or mapping.default_user
         user = find_user(accounts, wanted, added)
         if not mapping.own and self.id_map.single_id and (user.uid, user.gid) != (0, 0):
-            mapping = rootless.imply_mapping(user.uid, user.gid, self.id_map)
+            if self.runtime == "runc":
+                # runc wants an id 0 in the container; the one id there is can't be two. It is the same one outside.
+                user = find_user(accounts, "0:0", ())
+            else:
+                mapping = rootless.imply_mapping(user.uid, user.gid, self.id_map)
         rootless.require_mapped(user.uid, user.gid, mapping, self.id_map)
         return mapping, user
+
+    def _note_of_root(self, accounts: Accounts, user: User) -> str:
+        """Say it where the process is root though another user was meant."""
+        wanted = self.request.user or (self.image.user if self.image else "")
+        if not wanted or self.runtime != "runc" or not self.id_map.single_id or user.uid != 0:
+            return ""
+        if find_user(accounts, wanted, ()).uid == 0:
+            return ""
+        return f"runs as root (your own id) and not as {wanted}: runc can't give the only id another number, crun can"
 
     def _needs_crun(self, mapping: UserMapping) -> str:
         if KEEP_GROUPS in self.request.groups and self.host.setgroups_allowed:

@@ -7,6 +7,7 @@ import os
 from rootless_pod.errors import Corrupt, Refused
 from rootless_pod.frozen import Frozen
 from rootless_pod.fuse.driver import IdShift, MountedRootfs, RootfsRequest
+from rootless_pod.storage.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from rootless_pod.fuse.driver import StorageDriver
     from rootless_pod.oci.image import Image
     from rootless_pod.paths import Paths
+
+_WITH_OPTIONS = ("overlay", "fuse-overlayfs")
 
 
 class RootfsRecord(Frozen):
@@ -83,6 +86,7 @@ def mount_rootfs(
     read_only: bool = False,
     id_shift: IdShift | None = None,
     volatile: bool = False,
+    options: tuple[str, ...] = (),
 ) -> Rootfs:
     """Mount the layers of ``image`` with the container's writable directory on top; ``lower`` stands in for an image.
 
@@ -93,7 +97,13 @@ def mount_rootfs(
         HostUnready, Refused, ProgramFailed: the driver can't mount it.
     """
     container_dir = paths.container(container_id)
+    if options and driver.name not in _WITH_OPTIONS:
+        raise Refused(
+            f"storage driver {driver.name} takes no options ({', '.join(options)})",
+            remedy=f"leave out --storage-opt, or use --storage-driver {' or '.join(_WITH_OPTIONS)}",
+        )
     request = _request(container_dir, read_only=read_only, id_shift=id_shift, volatile=volatile)
+    request = request.replace(options=options)
     for directory in (request.merged, request.upper, request.work):
         os.makedirs(directory, mode=0o755, exist_ok=True)
     if image is None:
@@ -133,7 +143,7 @@ def _request(container_dir: str, *, read_only: bool, id_shift: IdShift | None, v
 
 def _layers(paths: Paths, image: Image, container_dir: str) -> tuple[str, ...]:
     """Return the directories of the layers, top first; an image without layers gets one empty directory."""
-    directories = tuple(f"{paths.layers}/{chain}/diff" for chain in reversed(image.layers))
+    directories = Store(paths).lower_dirs(image.layers)
     for directory in directories:
         if not os.path.isdir(directory):
             raise Corrupt(f"a layer of image {image.id[:12]} is missing: {directory}", remedy="pull the image again")
