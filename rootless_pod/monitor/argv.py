@@ -22,7 +22,7 @@ def create_argv(request: MonitorRequest, conmon_path: str) -> tuple[str, ...]:
         argv += ["--persist-dir", request.persist_dir]
     argv += ["--full-attach", "--log-level", "error", *log_argv(request)]
     argv += _streams_argv(terminal=request.terminal, stdin_open=request.stdin_open)
-    if request.leave_stdin_open:
+    if request.terminal if request.leave_stdin_open is None else request.leave_stdin_open:
         argv.append("--leave-stdin-open")
     if request.no_new_keyring:
         argv.append("--no-new-keyring")

@@ -22,6 +22,9 @@ class MonitorRequest(Frozen):
     ``runtime_argv`` is ``Runtime.global_argv()``. ``bundle`` holds ``config.json`` and receives ``attach``, ``ctl``,
     ``winsz``, ``pidfile``, ``conmon.pid``, ``conmon.log`` and ``oci-log``. ``persist_dir`` (made if missing)
     receives ``exit`` and ``oom``.
+    ``leave_stdin_open`` keeps the container's standard input when a client leaves (detaches, or is killed): then the
+    end of a client's input never reaches the container. Without it the first client that leaves closes it, and typing
+    after a new attach reaches nobody. None means True with a terminal, and False without one.
     ``sync_log`` brings the log to the disk before the container counts as ended; without it a power cut may cost lines.
     ``keep_fds`` are descriptors the monitor holds open until the container has ended or it dies itself (no container
     process ever has them), such as the write end of a pipe whose closing ends the network helper. ``preserve_fds``
@@ -44,7 +47,7 @@ class MonitorRequest(Frozen):
     sync_log: bool = False
     terminal: bool = False
     stdin_open: bool = False
-    leave_stdin_open: bool = False
+    leave_stdin_open: bool | None = None
     exit_command: tuple[str, ...] = ()
     keep_fds: tuple[int, ...] = ()
     preserve_fds: tuple[int, ...] = ()

@@ -101,6 +101,19 @@ def a_bundle_deeper_than_a_socket_address_works(world):
 
 
 @case
+def a_client_that_leaves_closes_stdin_unless_it_is_to_stay_open(world):
+    container = world.container("cat")
+    container.attachment.close()
+    assert container.wait().code == 0
+    container = world.container("cat", leave_stdin_open=True)
+    container.attachment.close()
+    assert container.wait(timeout=0.5) is None
+    with attach.connect(container.bundle) as again:
+        os.write(again.fd, b"x")
+        assert read_some(again.fd) == b"\x02x"
+
+
+@case
 def a_hundred_megabytes_pass_both_ways_unharmed(world):
     container = world.container("cat", log_driver="none")
     block = os.urandom(1 << 20)

@@ -123,7 +123,7 @@ def ctrl_c_goes_to_the_container_not_to_us(world):
 
 @case
 def the_size_is_known_at_the_start_and_follows_the_window(world):
-    container = shell(world, leave_stdin_open=True)
+    container = shell(world)
 
     def action():
         attach.resize(container.bundle, *window_size(0))
@@ -144,7 +144,7 @@ def the_size_is_known_at_the_start_and_follows_the_window(world):
 
 @case
 def the_detach_keys_leave_the_container_running(world):
-    container = shell(world, leave_stdin_open=True)
+    container = shell(world)
     screen = OnTerminal(streaming(container.attachment))
     screen.expect(b"$ ")
     screen.type(b"X=kept\r")
@@ -233,7 +233,7 @@ def after_a_stop_and_a_continue_the_terminal_is_raw_again(world):
 
 @case
 def a_terminal_that_hangs_up_ends_the_input_not_the_container(world):
-    container = shell(world, leave_stdin_open=True)
+    container = shell(world)
     screen = OnTerminal(streaming(container.attachment), session=False)
     screen.expect(b"$ ")
     os.close(screen.main)

@@ -29,7 +29,8 @@ def test_the_plain_command_line():
 @pytest.mark.parametrize(
     ("more", "wanted"),
     [
-        ({"terminal": True}, ["-t"]),
+        ({"terminal": True}, ["-t", "--leave-stdin-open"]),
+        ({"terminal": True, "leave_stdin_open": False}, ["-t"]),
         ({"stdin_open": True}, ["-i"]),
         ({"stdin_open": True, "leave_stdin_open": True}, ["-i", "--leave-stdin-open"]),
         ({"no_new_keyring": True}, ["--no-new-keyring"]),

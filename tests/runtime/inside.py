@@ -31,6 +31,13 @@ def main():
             # crun 1.8.1 refuses such a host: it was given a view of cgroup2, and only us.
             assert filesystem_type(CGROUP_ROOT) == "cgroup2"
             assert "for us alone" in choice.reason
+            assert choice.driver.cgroup_manager == "disabled"
+            # Asked again under its path, the view is there already and told from a host's own cgroup2.
+            named = choose_runtime(choice.driver.path, probes_dir=f"{base}/probes", runtime_root=f"{base}/runtime")
+            assert ("for us alone" in named.reason, named.driver.cgroup_manager) == (True, "disabled")
+            for name in os.listdir(f"{base}/probes"):
+                if name != f"runtime-{wanted}.json":
+                    os.unlink(f"{base}/probes/{name}")
         assert os.listdir(f"{base}/probes") == [f"runtime-{wanted}.json"]
         print(choice.reason)
 
