@@ -10,10 +10,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Self, dataclass_transform
+    from typing import Any, ClassVar, Self, dataclass_transform
 else:
 
-    def dataclass_transform(**_options):  # type: ignore[no-untyped-def]
+    def dataclass_transform(**_options: object) -> Any:
         """Stand in for ``typing.dataclass_transform`` at run time."""
         return lambda cls: cls
 
@@ -49,6 +49,10 @@ class _FrozenType(type):
 class Frozen(metaclass=_FrozenType):
     """Base of every record; see the module's text."""
 
+    if TYPE_CHECKING:
+        _fields: ClassVar[tuple[str, ...]]
+        _defaults: ClassVar[dict[str, Any]]
+
     def __init__(self, **values: Any) -> None:
         """Set each field once; an unknown or missing field is a ``TypeError``."""
         defaults = self._defaults
@@ -70,7 +74,7 @@ class Frozen(metaclass=_FrozenType):
         raise AttributeError(f"{type(self).__name__} is frozen: cannot delete {name!r}")
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.as_dict() == other.as_dict()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.as_dict() == other.as_dict()
 
     def __hash__(self) -> int:
         return hash(tuple(getattr(self, field) for field in self._fields))

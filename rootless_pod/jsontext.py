@@ -23,7 +23,7 @@ class _Scanner:
     object_pairs_hook = None
     parse_float = float
     parse_int = int
-    memo: dict[str, str] = {}  # noqa: RUF012 - read by the C scanner only
+    memo: dict[str, str] = {}
 
     @staticmethod
     def parse_constant(name: str) -> Any:
@@ -38,7 +38,7 @@ def _build() -> tuple[Callable[[str], Any], Callable[[Any], str]]:
     try:
         from _json import encode_basestring_ascii, make_encoder, make_scanner
 
-        scan = make_scanner(_Scanner)
+        scan = make_scanner(_Scanner)  # type: ignore[arg-type]  # any object with these attributes will do
         encode = make_encoder({}, _unencodable, encode_basestring_ascii, None, ":", ",", False, False, False)
 
         def loads(text: str) -> Any:

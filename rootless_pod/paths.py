@@ -80,15 +80,15 @@ class Paths(Frozen):
         return f"{self.bootroot}/probes"
 
     def names(self, kind: str) -> str:
-        """The directory of reserved names of a kind (``containers``, ``pods`` …)."""
+        """Return the directory of reserved names of a kind (``containers``, ``pods`` …)."""
         return f"{self.graphroot}/names/{kind}"
 
     def container(self, container_id: str) -> str:
-        """The lasting directory of one container."""
+        """Return the lasting directory of one container."""
         return f"{self.containers}/{container_id}"
 
     def bundle(self, container_id: str) -> str:
-        """The bundle directory of one container."""
+        """Return the bundle directory of one container."""
         return f"{self.bundles}/{container_id}"
 
     def prepare(self) -> None:
@@ -156,10 +156,10 @@ def _owned_private_directory(path: str, uid: int) -> bool:
 def _choose_runroot(uid: int) -> tuple[str, str]:
     given = os.environ.get("XDG_RUNTIME_DIR")
     for parent, path in _runroot_candidates(uid):
-        if parent.endswith(("/shm", "/tmp")) or _belongs_to(parent, uid):  # noqa: S108
-            if _owned_private_directory(path, uid):
-                reason = "" if given == parent else f"XDG_RUNTIME_DIR is {_fault(given, uid)}; using {path}"
-                return path, reason
+        shared = parent.endswith(("/shm", "/tmp"))  # noqa: S108 - owner and mode are tested
+        if (shared or _belongs_to(parent, uid)) and _owned_private_directory(path, uid):
+            reason = "" if given == parent else f"XDG_RUNTIME_DIR is {_fault(given, uid)}; using {path}"
+            return path, reason
     raise HostUnready(
         "no private runtime directory: XDG_RUNTIME_DIR, /dev/shm and /tmp are all missing, foreign or not writable",
         remedy="give one with --runroot DIR",

@@ -23,9 +23,7 @@ COMMAND = Command(
         text("--user", "User and group (name or id)", "-u", metavar="USER[:GROUP]"),
         text("--workdir", "Working directory", "-w", metavar="DIR"),
     ),
-    arguments=(
-        Argument(name="CONTAINER", kind="rest", help="Name or id, then the command and its words", completes="container"),
-    ),
+    arguments=(Argument(name="CONTAINER", kind="rest", help="Name or id, then the command", completes="container"),),
     examples=("rpod exec web ls /", "rpod exec -it web sh"),
     interspersed=False,
 )

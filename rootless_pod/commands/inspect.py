@@ -49,8 +49,8 @@ def main(call: Call) -> int:
         from rootless_pod.cli import report
 
         sys.stdout.flush()
-        for error in missing:
-            report(error)
+        for one in missing:
+            report(one)
         return 125
     return 0
 

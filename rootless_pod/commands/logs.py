@@ -70,7 +70,8 @@ def _print_one(call: Call, container: Container, place: int) -> None:
     log = container.config.request.log
     if log.driver in ("none", "passthrough", "journald"):
         remedy = "journalctl --user" if log.driver == "journald" else "make it with --log-driver k8s-file"
-        raise Refused(f"container {container.config.name} keeps no log of its own ({log.driver})", remedy=f"use: {remedy}")
+        said = f"container {container.config.name} keeps no log of its own ({log.driver})"
+        raise Refused(said, remedy=f"use: {remedy}")
     path = log.path or f"{call.paths.container(container.id)}/ctr.log"
     tail = call.number("tail")
     lines = read_log(
@@ -88,7 +89,8 @@ def _print_one(call: Call, container: Container, place: int) -> None:
         prefix = f"{container.id[:12]} ".encode()
     color = _COLORS[place % len(_COLORS)] if call.flag("color") else 0
     for line in lines:
-        _write_whole(2 if line.stream == "stderr" else 1, _dressed(line, prefix, color, timestamps=call.flag("timestamps")))
+        words = _dressed(line, prefix, color, timestamps=call.flag("timestamps"))
+        _write_whole(2 if line.stream == "stderr" else 1, words)
 
 
 def _dressed(line: LogLine, prefix: bytes, color: int, *, timestamps: bool) -> bytes:
@@ -113,14 +115,17 @@ def moment_ns(word: str, option: str) -> int | None:
     """
     if not word:
         return None
-    from rootless_pod.commands.times import parse_time
     from rootless_pod.commands.quantity import parse_duration
+    from rootless_pod.commands.times import parse_time
 
     if word.replace(".", "", 1).isdigit():
         return int(float(word) * 1_000_000_000)
-    for read in (lambda: int(parse_time(word) * 1_000_000_000), lambda: time.time_ns() - int(parse_duration(word))):
-        try:
-            return read()
-        except ValueError:
-            continue
-    raise Usage(f"{option} {word!r} is neither a time nor a span", remedy="write 2026-01-31T10:00:00Z, or 10m, or 1h30m")
+    try:
+        return int(parse_time(word) * 1_000_000_000)
+    except ValueError:
+        pass
+    try:
+        return time.time_ns() - int(parse_duration(word))
+    except ValueError:
+        remedy = "write 2026-01-31T10:00:00Z, or 10m, or 1h30m"
+        raise Usage(f"{option} {word!r} is neither a time nor a span", remedy=remedy) from None

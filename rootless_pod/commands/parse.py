@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rootless_pod.commands.declare import Argument, Command, Option
 
 
-class HelpWanted(Exception):  # noqa: N818 - a wish, not an error
+class HelpWanted(Exception):
     """``--help`` was on the command line."""
 
 

@@ -107,7 +107,7 @@ def _columns(call: Call) -> list[str]:
 
 
 def chosen(call: Call, paths: Paths) -> list[Container]:
-    """Return the containers that the options pick: running ones, unless ``--all`` or a filter of state says otherwise."""
+    """Return the containers the options pick: running ones, unless ``--all`` or a filter of state says otherwise."""
     found = lookup.list_all(paths)
     if call.flag("latest"):
         found = found[-1:]

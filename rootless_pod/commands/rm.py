@@ -67,4 +67,3 @@ def main(call: Call) -> int:
     if call.flag("all"):
         sweep(context)
     return code
-

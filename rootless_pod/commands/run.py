@@ -18,7 +18,7 @@ COMMAND = Command(
     summary="Run a command in a new container",
     help=(
         "Makes a container from IMAGE and runs COMMAND in it (or what the image says). The image is pulled if it is "
-        "not here. The image named host is this machine's own system: nothing is downloaded, nothing of it is changed.\n\n"
+        "not here. The image named host is this machine's own system: nothing is downloaded or changed.\n\n"
         "Exit codes: 125 rpod failed, 126 the command cannot be executed, 127 it does not exist, otherwise its own."
     ),
     options=RUN_OPTIONS,

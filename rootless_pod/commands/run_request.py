@@ -95,11 +95,11 @@ def env_lines(path: str) -> tuple[str, ...]:
     Raises:
         NotFound: it can't be read.
     """
-    from rootless_pod.spec.process import parseenv_lines
+    from rootless_pod.spec.process import parse_env_lines
 
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return parseenv_lines(file.read())
+            return parse_env_lines(file.read())
     except OSError as cause:
         raise NotFound(f"cannot read {path}: {cause.strerror}", remedy="check the path of the file") from cause
 

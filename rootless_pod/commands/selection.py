@@ -1,4 +1,4 @@
-"""Which containers a command is about: names, ``--latest``, ``--all``, ``--cidfile``, ``--filter``; and acting on each. HOT."""
+"""The containers a command is about, by name, ``--latest``, ``--all``, ``--cidfile`` or ``--filter``. HOT."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def shown(call: Call, container_id: str) -> str:
 
 
 def for_each(ids: list[str], action: Callable[[str], str | None]) -> int:
-    """Run ``action`` on each id, printing what it returns; go on after a failure; return the last failure's exit code."""
+    """Run ``action`` on each id, print what it returns, go on after a failure; return the last failure's exit code."""
     import os
 
     code = 0

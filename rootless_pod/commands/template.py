@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from rootless_pod.commands.template_parse import Node, Operand, Pipe
 
 
-class _Break(Exception):  # noqa: N818 - control flow of a range
+class _Break(Exception):
     pass
 
 
-class _Continue(Exception):  # noqa: N818 - control flow of a range
+class _Continue(Exception):
     pass
 
 

@@ -45,7 +45,7 @@ def main(call: Call) -> int:
     environment["CONTAINERS_GRAPHROOT"] = call.paths.graphroot
     environment["CONTAINERS_RUNROOT"] = call.paths.runroot
     try:
-        os.execvpe(command[0], list(command), environment)  # noqa: S606 - this is the command's meaning
+        os.execvpe(command[0], list(command), environment)
     except (FileNotFoundError, NotADirectoryError) as cause:
         raise NotFound(
             f"no program {command[0]!r} in PATH",

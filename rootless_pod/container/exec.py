@@ -192,7 +192,6 @@ def _raise_runtime_failure(log: str, runtime: Runtime, container_id: str) -> Non
 
 
 def _request(
-    context: Context,
     container: Container,
     command: ExecCommand,
     process: dict[str, Any],
@@ -232,7 +231,7 @@ def _detached(
 ) -> int:
     from rootless_pod.monitor.conmon import start_exec
 
-    request = _request(context, container, command, process, runtime, directory, attached=False)
+    request = _request(container, command, process, runtime, directory, attached=False)
     with start_exec(request, drivers.conmon_path(context)):
         os.write(1, f"{request.session_id}\n".encode())
     return 0
@@ -250,7 +249,7 @@ def _monitored(
     from rootless_pod.monitor import attach
     from rootless_pod.monitor.conmon import start_exec
 
-    request = _request(context, container, command, process, runtime, directory, attached=True)
+    request = _request(container, command, process, runtime, directory, attached=True)
     with start_exec(request, drivers.conmon_path(context)) as session:
         assert session.attachment is not None
         how = attach.stream(

@@ -52,7 +52,7 @@ def inspect(paths: Paths, container: Container, *, size: bool = False) -> dict[s
         "BoundingCaps": _capabilities(spec, "bounding"),
         "ExecIDs": [],
         "GraphDriver": {"Name": container.state.get("driver", ""), "Data": _graph_data(paths, container)},
-        "Mounts": _mounts(spec, container),
+        "Mounts": _mounts(container),
         "Dependencies": sorted(set(config.joined.values())),
         "NetworkSettings": _network_settings(container),
         "IsInfra": False,
@@ -110,8 +110,8 @@ def _graph_data(paths: Paths, container: Container) -> dict[str, str]:
     return {"UpperDir": f"{directory}/upper", "WorkDir": f"{directory}/work", "MergedDir": f"{directory}/merged"}
 
 
-def _mounts(spec: dict[str, Any], container: Container) -> list[dict[str, Any]]:
-    """Return the mounts the user or the image asked for, from the spec while it runs, else from the request."""
+def _mounts(container: Container) -> list[dict[str, Any]]:
+    """Return the mounts the user or the image asked for, from the state once it started, else from the request."""
     wanted = {mount.target: mount for mount in container.config.request.mounts}
     kept: list[dict[str, Any]] = list(container.state.get("mounts", ()))
     if kept:

@@ -48,7 +48,8 @@ def _image(context: Context, request: ContainerRequest) -> Image | None:
         return lookup(context.paths, request.image)
     except NotFound as cause:
         raise NotFound(
-            f"image {request.image!r} is not here, and a dry run pulls nothing", remedy=f"run: rpod pull {request.image}"
+            f"image {request.image!r} is not here, and a dry run pulls nothing",
+            remedy=f"run: rpod pull {request.image}",
         ) from cause
 
 
@@ -61,6 +62,7 @@ def _lines(context: Context, request: ContainerRequest, image: Image | None) -> 
     rootfs = request.rootfs or f"{context.paths.container(_ID)}/merged"
     accounts = request.rootfs or _layer_with_accounts(context, image)
     netns, network_lines = _network(context, config, image)
+    unlimited = config.replace(request=request.replace(process=_without_limits(request)))
     spec = generate(
         request.process,
         container_id=_ID,
@@ -71,10 +73,11 @@ def _lines(context: Context, request: ContainerRequest, image: Image | None) -> 
         id_map=context.namespace.id_map,
         host=host,
         volumes=_planned_mounts(context, request),
-        cgroups_path=own_cgroup(config.replace(request=request.replace(process=_without_limits(request))), host.cgroups),
+        cgroups_path=own_cgroup(unlimited, host.cgroups),
     )
     inner: dict[str, Any] = spec.config
     inner["root"]["path"] = rootfs
+    user = inner["process"]["user"]
     mapped = ", ".join(f"{one.container_id}→{one.host_id} ({one.size})" for one in context.namespace.id_map.uids)
     return [
         f"user namespace: {context.namespace.reason}; ids {mapped}",
@@ -89,11 +92,20 @@ def _lines(context: Context, request: ContainerRequest, image: Image | None) -> 
           for kind in ("uidMappings", "gidMappings") for one in inner["linux"].get(kind, ())),
         *(_mount(one) for one in inner["mounts"]),
         f"process: {' '.join(inner['process']['args'])}",
-        f"user: {inner['process']['user']['uid']}:{inner['process']['user']['gid']}, directory {inner['process']['cwd']}",
+        f"user: {user['uid']}:{user['gid']}, directory {inner['process']['cwd']}",
         f"seccomp: {spec.seccomp_name}",
         *(f"note: {note}" for note in spec.notes),
         "config.json: " + jsontext.dumps(jsontext.loads(config_text(spec))),
     ]  # fmt: skip
+
+
+def _namespace(one: dict[str, Any]) -> str:
+    path = one.get("path")
+    return f"{one['type']}={path}" if path else str(one["type"])
+
+
+def _mount(one: dict[str, Any]) -> str:
+    return f"mount: {one['destination']} {one['type']} from {one['source']} ({','.join(one['options'])})"
 
 
 def _layer_with_accounts(context: Context, image: Image | None) -> str:
@@ -154,7 +166,8 @@ def _planned_mounts(context: Context, request: ContainerRequest) -> tuple[Resolv
     planned = list(resolve(binds, paths=context.paths, image_volume="ignore"))
     for one in request.mounts:
         if one.kind == "volume" or one.overlay:
-            source = f"{context.paths.volumes}/{one.source or '(anonymous)'}/_data" if one.kind == "volume" else one.source
+            source = (
+                f"{context.paths.volumes}/{one.source or '(anonymous)'}/_data" if one.kind == "volume" else one.source
+            )
             planned.append(ResolvedMount(source=source, target=one.target, options=one.options))
     return tuple(planned)
-

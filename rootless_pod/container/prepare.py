@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
+from rootless_pod import log
 from rootless_pod.container.drivers import storage_driver
 from rootless_pod.container.lookup import read
-from rootless_pod import log
 from rootless_pod.errors import Conflict, HostUnready, RpodError
 from rootless_pod.network import attach as networks
 from rootless_pod.network.hosts import write_hostname, write_hosts
@@ -218,7 +218,9 @@ def wanted_mounts(
 ) -> tuple[MountRequest, ...]:
     """Return the mounts asked for; ``known`` (destination → volume) are the anonymous volumes of an earlier start."""
     wanted = [
-        one.replace(source=known[one.target]) if one.kind == "volume" and not one.source and one.target in known else one
+        one.replace(source=known[one.target])
+        if one.kind == "volume" and not one.source and one.target in known
+        else one
         for one in config.request.mounts
     ]
     targets = {one.target for one in wanted}
@@ -301,8 +303,6 @@ def _write_names(config: ContainerConfig, bundle: str, network: Attachment, spec
     """Write hosts, resolv.conf and hostname, which the spec binds into the container."""
     request = config.request
     hostname = spec.config.get("hostname") or os.uname().nodename
-    write_hosts(
-        f"{bundle}/hosts", request.network, network.status, hostname=hostname, container_name=config.name
-    )
+    write_hosts(f"{bundle}/hosts", request.network, network.status, hostname=hostname, container_name=config.name)
     write_resolv_conf(f"{bundle}/resolv.conf", request.network, network.status)
     write_hostname(f"{bundle}/hostname", hostname)

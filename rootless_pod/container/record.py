@@ -34,7 +34,7 @@ class ContainerConfig(Frozen):
     driver: str = ""
     stop_signal: int = 15
     anonymous_volumes: tuple[str, ...] = ()
-    joined: dict[str, str] = {}  # noqa: RUF012 - never changed, replaced
+    joined: dict[str, str] = {}
 
     @property
     def rootfs(self) -> str:
@@ -58,7 +58,7 @@ def _classes() -> dict[str, type[Frozen]]:
 
 
 def record_of(config: ContainerConfig) -> dict[str, Any]:
-    """Return the JSON object for ``container.json``; ``image_id`` is at the top for those who look for images in use."""
+    """Return the JSON object for ``container.json``; ``image_id`` is at the top for who looks for images in use."""
     return {"version": VERSION, "image_id": config.image_id, "container": to_plain(config)}
 
 

@@ -142,5 +142,3 @@ def _sweep_unborn(context: Context, container_id: str) -> None:
     directory = context.paths.container(container_id)
     if time.time() - os.stat(directory).st_mtime > 60:
         _delete_tree(directory)
-
-

@@ -89,7 +89,7 @@ def _start_once(
         prepared = prepare(context, config, image=image, state=state, undo=undo)
         undo.push(prepared.close)
         write_state(context.paths, config.id, state)
-        monitored = _monitor(context, config, prepared, runtime, preserve_fds)
+        monitored = _monitor(context, config, prepared, runtime, preserve_fds, attached=attached)
         undo.push(runtime.delete, config.id, force=True)
         attachment = attach.connect(prepared.bundle) if attached else None
         if attachment is not None:
@@ -124,7 +124,9 @@ def _start_once(
 
 def _claim(context: Context, container: Container, runtime: Runtime) -> dict[str, Any]:
     """Say in the record that a start has begun, keeping what outlives one run."""
-    kept: dict[str, Any] = {key: container.state[key] for key in ("driver", "anonymous_volumes", "restarts") if key in container.state}
+    kept: dict[str, Any] = {
+        key: container.state[key] for key in ("driver", "anonymous_volumes", "restarts") if key in container.state
+    }
     state = {
         **kept,
         "status": status.STARTING,
@@ -149,7 +151,10 @@ def _note_failure(context: Context, container: Container) -> None:
 
 
 def _monitor(
-    context: Context, config: ContainerConfig, prepared: Prepared, runtime: Runtime, preserve_fds: tuple[int, ...]
+    context: Context, config: ContainerConfig, prepared: Prepared, runtime: Runtime,
+    preserve_fds: tuple[int, ...],
+    *,
+    attached: bool,
 ) -> Monitored:
     log = config.request.log
     words = ["container", "cleanup", *(["--rm"] if config.request.auto_remove else []), config.id]
@@ -167,6 +172,8 @@ def _monitor(
         log_tag=log.tag,
         terminal=config.request.process.terminal,
         stdin_open=config.request.process.stdin_open,
+        # With nobody attached yet, the first who attaches and leaves must not close it for those after him.
+        leave_stdin_open=None if attached else True,
         exit_command=context.command(*words),
         keep_fds=prepared.keep_fds,
         preserve_fds=preserve_fds,

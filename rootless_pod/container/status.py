@@ -68,7 +68,11 @@ def status_of(paths: Paths, container_id: str, state: dict[str, Any]) -> Status:
         if claim in (STARTING, INITIALIZED):
             return Status(name=CREATED, unsettled=True)
         return Status(
-            name=EXITED, exit_code=UNKNOWN_EXIT, started_ns=started_ns, error="the machine was restarted", unsettled=True
+            name=EXITED,
+            exit_code=UNKNOWN_EXIT,
+            started_ns=started_ns,
+            error="the machine was restarted",
+            unsettled=True,
         )
     pid, pid_started = state.get("pid", 0), state.get("pid_started")
     if claim == STARTING:

@@ -44,7 +44,7 @@ def from_plain(plain: Any, classes: dict[str, type[Frozen]]) -> Any:
     found = classes.get(kind)
     if found is None:
         raise Corrupt(f"record holds an unknown kind {kind!r}")
-    fields = found._fields  # noqa: SLF001 - the record's own metaclass put them there
+    fields = found._fields
     try:
         return found(**{key: from_plain(item, classes) for key, item in plain.items() if key in fields})
     except TypeError as cause:

@@ -120,7 +120,7 @@ def move_mount(fd: int, target: str) -> None:
 class _MountAttr(ctypes.Structure):
     """``struct mount_attr`` of linux/mount.h."""
 
-    _fields_ = [  # noqa: RUF012 - ctypes reads a list
+    _fields_ = [
         ("attr_set", ctypes.c_uint64),
         ("attr_clr", ctypes.c_uint64),
         ("propagation", ctypes.c_uint64),
@@ -128,7 +128,9 @@ class _MountAttr(ctypes.Structure):
     ]
 
 
-def mount_setattr(fd: int, *, attr_set: int = 0, attr_clr: int = 0, userns_fd: int = 0, recursive: bool = False) -> None:
+def mount_setattr(
+    fd: int, *, attr_set: int = 0, attr_clr: int = 0, userns_fd: int = 0, recursive: bool = False
+) -> None:
     """Change attributes (``MOUNT_ATTR_*``) of the mount behind ``fd``; ``userns_fd`` goes with ``MOUNT_ATTR_IDMAP``."""
     attributes = _MountAttr(attr_set, attr_clr, 0, userns_fd)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)

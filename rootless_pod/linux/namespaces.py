@@ -47,7 +47,8 @@ def join(pid: int, names: tuple[str, ...]) -> None:
     opened = []
     try:
         for name in names:
-            opened.append((os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), FLAG_BY_NAME[name]))
+            fd = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            opened.append((fd, FLAG_BY_NAME[name]))
         for fd, flag in opened:
             setns(fd, flag)
     finally:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 
-_EXTRA = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/libexec/podman", "/usr/lib/podman")
+_EXTRA = (
+    "/usr/local/bin",
+    "/usr/bin",
+    "/bin",
+    "/usr/local/sbin",
+    "/usr/sbin",
+    "/sbin",
+    "/usr/libexec/podman",
+    "/usr/lib/podman",
+)
 
 
 def search_path() -> list[str]:
-    """Return the directories searched: ``$RPOD_PROGRAM_PATH`` alone if set, else ``$PATH`` and the places of distributions."""
+    """Return the directories searched: ``$RPOD_PROGRAM_PATH`` alone if set, else ``$PATH`` and the usual places."""
     only = os.environ.get("RPOD_PROGRAM_PATH")
     if only is not None:
         return [directory for directory in only.split(":") if directory]

@@ -65,9 +65,7 @@ def spawn(
                 moved = _high_duplicate(source)
                 temporary.append(moved)
             actions.append((os.POSIX_SPAWN_DUP2, moved, target))
-        for number in (1, 2):
-            if number not in wanted:
-                actions.append((os.POSIX_SPAWN_DUP2, number, number))
+        actions += [(os.POSIX_SPAWN_DUP2, number, number) for number in (1, 2) if number not in wanted]
         return os.posix_spawn(
             path,
             list(argv),
@@ -75,7 +73,7 @@ def spawn(
             file_actions=actions,
             setsigdef=_RESET_SIGNALS,
             setsigmask=(),
-            **({"setsid": True} if new_session else {}),
+            setsid=new_session,
         )
     finally:
         for fd in temporary:

@@ -56,7 +56,7 @@ def _become_pause(argv: list[str]) -> None:
 
 
 def run_child(inbox: int, outbox: int, *, pause_argv: list[str], join_only: bool) -> None:
-    """Make the namespaces (unless ``join_only``: we are in them already) and become the pause process; never returns."""
+    """Make the namespaces (unless ``join_only``: they are ours already), become the pause process; never return."""
     try:
         uid, gid = os.getuid(), os.getgid()
         os.setsid()

@@ -51,9 +51,7 @@ def subid_plan() -> Plan:
             )
     for name in ("newuidmap", "newgidmap"):
         if find_program(name) is None:
-            raise MapRefused(
-                f"{name} is not installed", remedy="ask an administrator to run: apt-get install uidmap"
-            )
+            raise MapRefused(f"{name} is not installed", remedy="ask an administrator to run: apt-get install uidmap")
     return Plan(
         id_map=IdMap(uids=map_of(os.getuid(), uids), gids=map_of(os.getgid(), gids)),
         kind="subid",
@@ -101,7 +99,7 @@ def helper_remedy(program: str) -> str:
         capable = False
     if not setuid and not capable:
         return f"it has lost its privilege; ask an administrator to run: chmod u+s {program}"
-    return "check /etc/subuid and /etc/subgid for overlaps, and that the file system of the program is not mounted nosuid"
+    return "check /etc/subuid and /etc/subgid for overlaps, and that the program's file system is not mounted nosuid"
 
 
 def _write_maps_directly(pid: int, id_map: IdMap) -> None:

@@ -14,7 +14,7 @@ MINIMUM = 1
 
 
 def read_ranges(path: str, user: str, uid: int) -> tuple[tuple[int, int], ...]:
-    """Return (start, count) of every line of ``path`` for the user by name or number; malformed lines are passed over."""
+    """Return (start, count) of lines of ``path`` for the user by name or number; malformed lines are passed over."""
     ranges = []
     try:
         with open(path, encoding="utf-8", errors="replace") as lines:

@@ -40,7 +40,9 @@ class Rpod:
 
     def run(self, *words: str, stdin: bytes | None = None, timeout: float = 120) -> subprocess.CompletedProcess[bytes]:
         given = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
-        return subprocess.run(self.argv(*words), capture_output=True, timeout=timeout, env=self.env, **given)
+        return subprocess.run(
+            self.argv(*words), capture_output=True, timeout=timeout, env=self.env, check=False, **given
+        )
 
     def __call__(self, *words: str, stdin: bytes | None = None, code: int = 0, timeout: float = 120) -> str:
         """Return stdout; any other exit code than ``code`` fails the test with all that was said."""
@@ -82,7 +84,7 @@ class Rpod:
     def end(self) -> None:
         """Remove everything, the pause process included."""
         self.run("rm", "-fa", "-t", "0")
-        pause = [p for p in self.runroot.glob("*/pause.json")]
+        pause = list(self.runroot.glob("*/pause.json"))
         self.run("unshare", "rm", "-rf", str(self.root))
         for record in pause:
             try:

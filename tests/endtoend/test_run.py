@@ -20,7 +20,9 @@ def test_login_user_runs_a_command_on_the_machines_own_system(rpod: Rpod) -> Non
 
 def test_login_user_changes_nothing_of_the_machine_through_the_host_image(rpod: Rpod) -> None:
     before = set(os.listdir("/usr")), set(os.listdir("/etc"))
-    out = rpod("run", "--rm", "host", "--", "sh", "-c", "touch /usr/made /etc/made && ls /usr/made /etc/made; ls -A /home")
+    out = rpod(
+        "run", "--rm", "host", "--", "sh", "-c", "touch /usr/made /etc/made && ls /usr/made /etc/made; ls -A /home"
+    )
     assert out.split() == ["/etc/made", "/usr/made"]
     assert before == (set(os.listdir("/usr")), set(os.listdir("/etc")))
 
@@ -31,7 +33,9 @@ def test_login_user_runs_the_images_user_command_and_directory(img: Rpod) -> Non
 
 
 def test_login_single_whiteouts_hard_links_and_symlinks_are_as_the_image_says(img: Rpod) -> None:
-    words = "ls /app/dir; ls /app/gone 2>&1 | wc -l; stat -c %h /app/one; cat /app/two /app/latest; stat -c %a /app/setuid"
+    words = (
+        "ls /app/dir; ls /app/gone 2>&1 | wc -l; stat -c %h /app/one; cat /app/two /app/latest; stat -c %a /app/setuid"
+    )
     out = img("run", "--rm", "img", "sh", "-c", words).split()
     assert out[0] == "new"
     assert "2" in out
@@ -63,7 +67,9 @@ def test_login_exit_codes_are_those_of_the_command_or_say_why_it_did_not_run(
 
 
 def test_login_a_signal_ends_with_128_and_its_number(img: Rpod) -> None:
-    child = img.start("run", "--rm", "--name", "victim", "img", "sh", "-c", "echo up; sleep 100", stdout=subprocess.PIPE)
+    child = img.start(
+        "run", "--rm", "--name", "victim", "img", "sh", "-c", "echo up; sleep 100", stdout=subprocess.PIPE
+    )
     with child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"up\n"
@@ -192,11 +198,26 @@ def test_limits_without_a_delegated_controller_are_refused_by_name(img: Rpod) ->
 
 
 @pytest.mark.parametrize("options", ["", ":uid=1234,gid=1234"])
-def test_login_keep_id_shows_the_caller_and_the_images_own_owners(img: Rpod, debian: bool, tmp_path: Path, options: str) -> None:
+def test_login_keep_id_shows_the_caller_and_the_images_own_owners(
+    img: Rpod, debian: bool, tmp_path: Path, options: str
+) -> None:
     wanted = str(1234 if options else os.getuid())
     (tmp_path / "mine").write_text("x")
     words = "id -u; stat -c %u /mnt/mine /bin/sh; touch /mnt/made; cat /mnt/mine"
-    out = img("run", "--rm", "--userns", f"keep-id{options}", "--user", wanted, "-v", f"{tmp_path}:/mnt", "img", "sh", "-c", words)
+    out = img(
+        "run",
+        "--rm",
+        "--userns",
+        f"keep-id{options}",
+        "--user",
+        wanted,
+        "-v",
+        f"{tmp_path}:/mnt",
+        "img",
+        "sh",
+        "-c",
+        words,
+    )
     owners = out.split()
     assert owners[:2] == [wanted, wanted]
     if debian:

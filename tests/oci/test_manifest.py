@@ -159,7 +159,11 @@ json_values = st.recursive(
 
 
 @settings(max_examples=150, deadline=None, database=None)
-@given(st.dictionaries(st.sampled_from(["schemaVersion", "mediaType", "config", "layers", "manifests", "subject"]), json_values))
+@given(
+    st.dictionaries(
+        st.sampled_from(["schemaVersion", "mediaType", "config", "layers", "manifests", "subject"]), json_values
+    )
+)
 def test_any_json_is_read_or_refused_as_corrupt(document):
     document.setdefault("schemaVersion", 2)
     data = json.dumps(document).encode()

@@ -36,19 +36,36 @@ def snapshot(top):
                 xattrs = {key: os.getxattr(path, key) for key in os.listxattr(path)}
             links = found.st_nlink if stat.S_ISREG(found.st_mode) else 0
             key = os.path.relpath(path, os.fsencode(top))
-            seen[key] = (found.st_mode, found.st_uid, found.st_gid, found.st_mtime_ns, links, found.st_rdev, content, xattrs)
+            seen[key] = (
+                found.st_mode,
+                found.st_uid,
+                found.st_gid,
+                found.st_mtime_ns,
+                links,
+                found.st_rdev,
+                content,
+                xattrs,
+            )
     # The root is written only where it is special, so its time is of no account.
     seen[b"."] = seen[b"."][:3]
     return seen
 
 
 def differences(one, other):
-    return {name: (one.get(name), other.get(name)) for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+    return {
+        name: (one.get(name), other.get(name)) for name in one.keys() | other.keys() if one.get(name) != other.get(name)
+    }
 
 
 def tree_with_owners(top):
     plant(top)
-    for path, uid, gid in (("one", 33, 42), ("link", 7, 8), ("sub", 1000, 1000), ("fifo", 5, 5), ("sub/deep", 0, 65000)):
+    for path, uid, gid in (
+        ("one", 33, 42),
+        ("link", 7, 8),
+        ("sub", 1000, 1000),
+        ("fifo", 5, 5),
+        ("sub/deep", 0, 65000),
+    ):
         os.chown(f"{top}/{path}", uid, gid, follow_symlinks=False)
     os.chmod(f"{top}/one", 0o6755)
     os.chmod(f"{top}/sub", 0o3775)
@@ -82,7 +99,9 @@ def owners(base, mode):
     assert unpacked.skipped == ()
     assert not differences(snapshot(source), snapshot(again))
     # and GNU tar reads the same from it.
-    subprocess.run([*archive, "--numeric-owner", "-C", theirs, "-xpf", "-"], input=sink.getvalue(), check=True, capture_output=True)
+    subprocess.run(
+        [*archive, "--numeric-owner", "-C", theirs, "-xpf", "-"], input=sink.getvalue(), check=True, capture_output=True
+    )
     rest = differences(snapshot(theirs), snapshot(again))
     assert {os.fsdecode(name) for name in rest} <= {"block", "sub/deep"}, rest
     capability = os.getxattr(f"{again}/more", "security.capability")
@@ -98,7 +117,11 @@ def unmapped(base, mode):
 
 def single(base, mode):
     os.mkdir(f"{base}/d")
-    far = [t.file(b"far", b"1", uid=4_000_000, gid=33, mode=0o4444), t.directory(b"dir", uid=5, gid=6, mode=0o2500), t.symlink(b"l", b"x", uid=5)]
+    far = [
+        t.file(b"far", b"1", uid=4_000_000, gid=33, mode=0o4444),
+        t.directory(b"dir", uid=5, gid=6, mode=0o2500),
+        t.symlink(b"l", b"x", uid=5),
+    ]
     result = unpack_layer(t.archive(*far, t.header(b"p", b"6", uid=9)), f"{base}/d", single_id=True)
     assert result.skipped == ()
     found = os.lstat(f"{base}/d/far")
@@ -113,7 +136,16 @@ def single(base, mode):
 
 def overlay(base, mode):
     """The kernel's overlay must see what the layers mean."""
-    bottom = [t.file(b"gone", b"1"), t.file(b"kept", b"1"), t.file(b"op/old", b"1"), t.file(b"re/old", b"1"), t.file(b"dir/gone", b"1"), t.file(b"dir/kept", b"1"), t.file(b"tofile/x", b"1"), t.file(b"todir", b"1")]
+    bottom = [
+        t.file(b"gone", b"1"),
+        t.file(b"kept", b"1"),
+        t.file(b"op/old", b"1"),
+        t.file(b"re/old", b"1"),
+        t.file(b"dir/gone", b"1"),
+        t.file(b"dir/kept", b"1"),
+        t.file(b"tofile/x", b"1"),
+        t.file(b"todir", b"1"),
+    ]
     top = [
         t.file(b".wh.gone"), t.directory(b"op"), t.file(b"op/.wh..wh..opq"), t.file(b"op/new", b"2"),
         t.file(b".wh.re"), t.directory(b"re"), t.file(b"re/new", b"2"), t.file(b"dir/.wh.gone"),
@@ -127,7 +159,19 @@ def overlay(base, mode):
     mount("overlay", f"{base}/merged", "overlay", 0, data)
     try:
         seen = sorted(os.fsdecode(name) for name in snapshot(f"{base}/merged") if name != b".")
-        assert seen == ["dir", "dir/kept", "kept", "linked", "op", "op/new", "re", "re/new", "todir", "todir/x", "tofile"], seen
+        assert seen == [
+            "dir",
+            "dir/kept",
+            "kept",
+            "linked",
+            "op",
+            "op/new",
+            "re",
+            "re/new",
+            "todir",
+            "todir/x",
+            "tofile",
+        ], seen
         assert os.path.samefile(f"{base}/merged/linked", f"{base}/merged/kept")
         os.unlink(f"{base}/merged/kept")
         remove_tree(f"{base}/merged/dir")
@@ -150,5 +194,7 @@ def overlay(base, mode):
 
 
 if __name__ == "__main__":
-    {"owners": owners, "unmapped": unmapped, "single": single, "overlay": overlay}[sys.argv[1]](sys.argv[2], sys.argv[3])
+    {"owners": owners, "unmapped": unmapped, "single": single, "overlay": overlay}[sys.argv[1]](
+        sys.argv[2], sys.argv[3]
+    )
     print("held")

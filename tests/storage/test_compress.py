@@ -67,7 +67,9 @@ def test_a_stream_that_is_cut_off_is_corrupt(pack, cut):
         read_all(pack(NOISE)[:-cut])
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, lambda data: zstd.compress(data, options={zstd.CompressionParameter.checksum_flag: 1})])
+@pytest.mark.parametrize(
+    "pack", [gzip.compress, lambda data: zstd.compress(data, options={zstd.CompressionParameter.checksum_flag: 1})]
+)
 def test_a_flipped_byte_is_corrupt(pack):
     data = bytearray(pack(NOISE))
     data[len(data) // 2] ^= 1

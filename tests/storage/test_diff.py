@@ -74,7 +74,9 @@ def test_a_layer_unpacked_and_written_again_has_the_same_bytes(upper, tmp_path):
 def test_gnu_tar_sees_no_difference_between_the_tree_and_its_layer(upper):
     plant(str(upper / "tree"))
     data, _result = layer_of(upper, is_upper=False)
-    done = subprocess.run(["tar", "-C", upper, "--compare", "-f", "-"], input=data, capture_output=True, check=False, timeout=60)
+    done = subprocess.run(
+        ["tar", "-C", upper, "--compare", "-f", "-"], input=data, capture_output=True, check=False, timeout=60
+    )
     assert (done.stdout, done.stderr, done.returncode) == (b"", b"", 0)
 
 
@@ -83,11 +85,16 @@ def test_hard_links_are_written_once(upper):
     os.link(upper / "a", upper / "b")
     data, _result = layer_of(upper)
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        assert [(member.name, member.type, member.linkname) for member in archive] == [("a", b"0", ""), ("b", b"1", "a")]
+        assert [(member.name, member.type, member.linkname) for member in archive] == [
+            ("a", b"0", ""),
+            ("b", b"1", "a"),
+        ]
 
 
 def test_owners_of_single_id_mode_go_into_the_layer(upper, tmp_path):
-    unpack_layer(t.archive(t.file(b"x", b"1", uid=33, gid=42), t.directory(b"d", uid=7, gid=0)), str(upper), single_id=True)
+    unpack_layer(
+        t.archive(t.file(b"x", b"1", uid=33, gid=42), t.directory(b"d", uid=7, gid=0)), str(upper), single_id=True
+    )
     data, _result = layer_of(upper)
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         found = {member.name: (member.uid, member.gid) for member in archive}

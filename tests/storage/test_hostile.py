@@ -141,7 +141,13 @@ def test_a_planted_absolute_link_to_the_canary_leads_inside(world):
 
 
 def test_a_chain_of_links_with_dot_dot_stays_inside(world):
-    unpack(world, t.directory(b"a/b"), t.symlink(b"a/b/up", b"../../.."), t.symlink(b"l", b"a/b/up/outside"), t.file(b"l/canary", b"x"))
+    unpack(
+        world,
+        t.directory(b"a/b"),
+        t.symlink(b"a/b/up", b"../../.."),
+        t.symlink(b"l", b"a/b/up/outside"),
+        t.file(b"l/canary", b"x"),
+    )
     assert (world / "diff/outside/canary").read_text() == "x"
 
 
@@ -214,7 +220,13 @@ def test_a_file_named_like_a_whiteout_below_a_directory_named_like_one_is_bookke
 def test_size_in_a_pax_record_counts_for_finding_the_next_header(world):
     # Source: the parser difference known as TARmageddon (CVE-2025-62518): a nested archive must stay data.
     nested = t.file(b"smuggled", b"evil")
-    unpack(world, t.pax([(b"size", b"%d" % len(nested))]), t.header(b"inner.tar", size=0), t.pad(nested), t.file(b"next", b"x"))
+    unpack(
+        world,
+        t.pax([(b"size", b"%d" % len(nested))]),
+        t.header(b"inner.tar", size=0),
+        t.pad(nested),
+        t.file(b"next", b"x"),
+    )
     assert sorted(os.listdir(world / "diff")) == ["inner.tar", "next"]
     assert (world / "diff/inner.tar").read_bytes() == nested
 
@@ -265,7 +277,9 @@ def test_times_far_away_do_no_harm(world, seconds):
 
 
 def test_a_base_256_time_far_away_does_no_harm(world):
-    unpack(world, t.header(b"x", mtime_field=b"\x80" + b"\x7f" * 11), t.header(b"y", mtime_field=b"\xff" + b"\x00" * 11))
+    unpack(
+        world, t.header(b"x", mtime_field=b"\x80" + b"\x7f" * 11), t.header(b"y", mtime_field=b"\xff" + b"\x00" * 11)
+    )
     assert sorted(os.listdir(world / "diff")) == ["x", "y"]
 
 

@@ -81,7 +81,11 @@ def test_what_gnu_tar_writes_is_unpacked_so_that_gnu_tar_sees_no_difference(tmp_
     with open(made, "rb", buffering=0) as file:
         unpack_layer(file, str(tmp_path / "diff"), single_id=True)
     compared = subprocess.run(
-        ["tar", "-C", tmp_path / "diff", "--compare", "-f", made], capture_output=True, text=True, check=False, timeout=60
+        ["tar", "-C", tmp_path / "diff", "--compare", "-f", made],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert (compared.stdout, compared.stderr, compared.returncode) == ("", "", 0)
     ours, theirs = os.stat(tmp_path / "diff/sub/sparse"), os.stat(tmp_path / "source/sub/sparse")
@@ -103,12 +107,17 @@ def test_what_the_standard_library_writes_is_read(form, step):
     found = entries(sink.getvalue(), step)
     assert [data for _entry, data in found] == [b"1", b"22" * 600, b"", "é".encode()]
     assert [entry.name for entry, _data in found][:3] == [b"a", b"d/" * 40 + b"file", b"l" * 99]
-    assert {(entry.uid, entry.gid, entry.mode, entry.mtime_ns) for entry, _data in found} == {(70_000, 5, 0o755, 12345 * 10**9)}
+    assert {(entry.uid, entry.gid, entry.mode, entry.mtime_ns) for entry, _data in found} == {
+        (70_000, 5, 0o755, 12345 * 10**9)
+    }
 
 
 def test_names_and_links_of_any_length_come_through_gnu_and_pax_headers():
     name, link = b"n" * 300, b"l/" * 400
-    for extension in ([t.gnu_long(b"L", name), t.gnu_long(b"K", link)], [t.pax([(b"path", name), (b"linkpath", link)])]):
+    for extension in (
+        [t.gnu_long(b"L", name), t.gnu_long(b"K", link)],
+        [t.pax([(b"path", name), (b"linkpath", link)])],
+    ):
         ((entry, _data),) = entries(b"".join([*extension, t.symlink(b"short", b"x"), t.END]))
         assert (entry.name, entry.link) == (name, link)
 
@@ -186,7 +195,9 @@ def test_any_bytes_are_read_or_refused_as_corrupt(parts, end):
 @settings(max_examples=200, deadline=None, database=None)
 @given(st.data())
 def test_one_flipped_byte_is_read_or_refused_as_corrupt(data):
-    good = bytearray(b"".join([t.pax([(b"path", b"abc"), (b"size", b"9")]), t.file(b"x", b"123456789"), t.directory(b"d/"), t.END]))
+    good = bytearray(
+        b"".join([t.pax([(b"path", b"abc"), (b"size", b"9")]), t.file(b"x", b"123456789"), t.directory(b"d/"), t.END])
+    )
     position = data.draw(st.integers(0, len(good) - 1))
     good[position] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(Corrupt):

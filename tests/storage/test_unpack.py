@@ -31,7 +31,9 @@ def is_whiteout(path):
 
 def test_the_diff_id_covers_all_bytes_also_those_behind_the_end(diff):
     data = t.file(b"a", b"x") + t.END + b"tail" * 3000
-    assert unpack_layer(t.Dribble(data), str(diff), single_id=True).diff_id == "sha256:" + hashlib.sha256(data).hexdigest()
+    assert (
+        unpack_layer(t.Dribble(data), str(diff), single_id=True).diff_id == "sha256:" + hashlib.sha256(data).hexdigest()
+    )
 
 
 def test_the_result_counts_entries_and_bytes_of_files(diff):
@@ -42,7 +44,9 @@ def test_the_result_counts_entries_and_bytes_of_files(diff):
 def test_modes_are_kept_whatever_the_umask_and_the_setgid_bit_around(diff):
     before = os.umask(0o077)
     try:
-        unpack(diff, t.directory(b"d", mode=0o2777), t.file(b"d/x", b"1", mode=0o6751), t.header(b"d/p", b"6", mode=0o1666))
+        unpack(
+            diff, t.directory(b"d", mode=0o2777), t.file(b"d/x", b"1", mode=0o6751), t.header(b"d/p", b"6", mode=0o1666)
+        )
         assert os.umask(0o077) == 0o077
     finally:
         os.umask(before)
@@ -137,7 +141,9 @@ def test_a_directory_with_a_whiteout_of_the_same_name_is_opaque(diff, order):
 
 
 def test_hard_links_share_one_file(diff):
-    unpack(diff, t.file(b"a/x", b"1"), t.hard_link(b"b/y", b"a/x"), t.hard_link(b"z", b"./a/x"), t.hard_link(b"z", b"z"))
+    unpack(
+        diff, t.file(b"a/x", b"1"), t.hard_link(b"b/y", b"a/x"), t.hard_link(b"z", b"./a/x"), t.hard_link(b"z", b"z")
+    )
     assert os.path.samefile(diff / "a/x", diff / "b/y")
     assert os.lstat(diff / "z").st_nlink == 3
 
@@ -195,7 +201,9 @@ def test_an_owner_field_that_is_absent_is_root():
     assert decode_owner(b"") == (0, 0)
 
 
-@pytest.mark.parametrize("value", [b"\x08", b"\x08\x80", b"\x0a\x01x", b"\x08" + b"\xff" * 12, b"\x08\xff\xff\xff\xff\xff\x0f"])
+@pytest.mark.parametrize(
+    "value", [b"\x08", b"\x08\x80", b"\x0a\x01x", b"\x08" + b"\xff" * 12, b"\x08\xff\xff\xff\xff\xff\x0f"]
+)
 def test_an_owner_that_is_no_such_message_is_corrupt(value):
     with pytest.raises(Corrupt):
         decode_owner(value)
