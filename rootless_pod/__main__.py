@@ -1,6 +1,12 @@
-"""``python -m rootless_pod`` is ``rpod``."""
+"""``python -m rootless_pod`` is ``rpod``; so is this file itself, which is how a monitor calls ``container cleanup``."""
 
 from __future__ import annotations
+
+import sys
+
+if not __package__:
+    # Started by its path, with no site directories (-I -S): the package lies one directory up.
+    sys.path.insert(0, __file__.rpartition("/")[0].rpartition("/")[0] or "/")
 
 from rootless_pod.cli import entry
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
 
 from rootless_pod.errors import HostUnready, ProgramFailed, Refused, TimedOut
-from rootless_pod.linux import libc, mount, procfs
+from rootless_pod.linux import libc, mount, procfs, signals
 from rootless_pod.programs import run
 
 TYPE_CHECKING = False
@@ -55,7 +54,7 @@ def start(
         if failure is None:
             return pid, procfs.start_time(pid) or 0
         if failure == "timeout":
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signals.SIGKILL)
     finally:
         for fd in (table, log_fd, watched):
             if fd >= 0:
@@ -164,9 +163,9 @@ def _end_helper(pid: int | None, started: int | None) -> None:
             return
         poller = select.poll()
         poller.register(watched, select.POLLIN)
-        for number in (None, signal.SIGTERM, signal.SIGKILL):
+        for number in (None, signals.SIGTERM, signals.SIGKILL):
             if number is not None:
-                signal.pidfd_send_signal(watched, number)
+                signals.send(watched, number)
             if poller.poll(END_SECONDS * 1000):
                 break
     except ProcessLookupError:

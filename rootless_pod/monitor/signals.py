@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from rootless_pod.linux import signals
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,22 +42,18 @@ class SignalWatch:
 
     def __enter__(self) -> SignalWatch:
         """Begin to catch."""
-        import signal
-
         self.fd, self._write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._former_wakeup = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        self._former_wakeup = signals.wake_by(self._write_fd)
         for number in self._numbers:
-            self._handlers[number] = signal.signal(number, _ignore)
+            self._handlers[number] = signals.handle(number, _ignore)
         return self
 
     def __exit__(self, *_exception: object) -> None:
         """Bring the former handlers back."""
-        import signal
-
         while self._handlers:
             number, handler = self._handlers.popitem()
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        signal.set_wakeup_fd(self._former_wakeup)
+            signals.handle(number, signals.SIG_DFL if handler is None else handler)
+        signals.wake_by(self._former_wakeup)
         os.close(self.fd)
         os.close(self._write_fd)
         self.fd = self._write_fd = -1

@@ -131,7 +131,7 @@ def kill_helper(pid: int, started: int | None) -> bool:
 
     The pidfd is opened before the start time is compared, so a reused pid is never hit.
     """
-    import signal
+    from rootless_pod.linux import signals
 
     try:
         pidfd = os.pidfd_open(pid)
@@ -140,7 +140,7 @@ def kill_helper(pid: int, started: int | None) -> bool:
     try:
         if not procfs.is_alive(pid, started):
             return False
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        signals.send(pidfd, signals.SIGKILL)
     except ProcessLookupError:
         return False
     finally:
