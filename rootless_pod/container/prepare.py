@@ -17,6 +17,7 @@ from rootless_pod.spec.generate import Spec, generate
 from rootless_pod.spec.host import read_host_facts
 from rootless_pod.spec.prepare import prepare_rootfs
 from rootless_pod.spec.rootless import id_shift, plan_mapping
+from rootless_pod.state.record import read_bytes, write_bytes
 from rootless_pod.storage.rootfs import mount_rootfs
 from rootless_pod.volumes.resolve import MountRequest, resolve
 
@@ -75,11 +76,11 @@ class Prepared:
 
 
 def prepare(
-    context: Context, config: ContainerConfig, *, image: Image | None, state: dict[str, Any], undo: Undo
+    context: Context, config: ContainerConfig, *, image: Image | None, state: dict[str, Any], undo: Undo, takes_program: bool = False
 ) -> Prepared:
     """Mount, connect and describe the container; each step's way back goes on ``undo``.
 
-    ``state`` is filled with what a later process needs to put it all away, and written by the caller.
+    ``takes_program``: the runtime wants the seccomp filter compiled. ``state`` is filled with what a later process needs to put it all away, and written by the caller.
 
     Raises:
         RpodError: a step failed; what was done before it is on ``undo``.
@@ -143,8 +144,45 @@ def prepare(
         chown_sources(volumes, spec.owner, home=os.environ.get("HOME", ""))
     prepare_rootfs(rootfs, spec)
     _write_names(config, bundle, network, spec)
-    write_bundle(bundle, spec)
+    write_bundle(bundle, with_compiled_filter(context, spec) if takes_program else spec)
     return Prepared(bundle, spec, network)
+
+
+def with_compiled_filter(context: Context, spec: Spec) -> Spec:
+    """Return the spec with its seccomp profile compiled, once a boot, and handed over as an annotation of crun's.
+
+    The profile stays where it can't be compiled here: crun then does it for each container.
+    """
+    from rootless_pod.oci.digest import of_bytes
+    from rootless_pod.runtime.oci_cli import PROGRAM_ANNOTATION
+
+    if not spec.seccomp:
+        return spec
+    kept = f"{context.paths.probes}/seccomp-{of_bytes(spec.seccomp.encode())[7:]}"
+    try:
+        text = read_bytes(kept).decode()
+    except OSError:
+        text = _compile_filter(kept, spec.seccomp)
+    if not text:
+        return spec
+    annotations = {**spec.config["annotations"], PROGRAM_ANNOTATION: text}
+    # bundle.config_text wants "linux" to be the last key.
+    config = {key: value for key, value in spec.config.items() if key not in ("annotations", "linux")}
+    return spec.replace(config={**config, "annotations": annotations, "linux": spec.config["linux"]}, seccomp="")
+
+
+def _compile_filter(kept: str, profile: str) -> str:
+    from rootless_pod import jsontext
+    from rootless_pod.linux.seccomp import Untranslatable, compile_profile
+    from rootless_pod.runtime.oci_cli import program_text
+
+    try:
+        text = program_text(compile_profile(jsontext.loads(profile)))
+    except (Untranslatable, KeyError, TypeError, ValueError) as cause:
+        log.debug(f"the seccomp profile is left to the runtime to compile: {cause}")
+        text = ""
+    write_bytes(kept, text.encode())
+    return text
 
 
 def image_of(context: Context, config: ContainerConfig) -> Image:

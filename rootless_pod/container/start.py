@@ -86,7 +86,9 @@ def _start_once(
     state = _claim(context, container, runtime)
     with Undo() as undo:
         undo.push(_note_failure, context, container)
-        prepared = prepare(context, config, image=image, state=state, undo=undo)
+        prepared = prepare(
+            context, config, image=image, state=state, undo=undo, takes_program=runtime.takes_program
+        )
         undo.push(prepared.close)
         write_state(context.paths, config.id, state)
         monitored = _monitor(context, config, prepared, runtime, preserve_fds, attached=attached)

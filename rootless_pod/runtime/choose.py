@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 ORDER = ("crun", "runc")
-_FORMAT = 1
+_FORMAT = 2
 _INSTALL = "install crun or runc (Debian, Ubuntu: apt install crun; Fedora, RHEL: dnf install crun)"
 
 
@@ -59,6 +59,7 @@ def choose_runtime(
     manager = "disabled" if answer["view"] else "cgroupfs"
     root = f"{runtime_root}/{answer['name']}"
     driver = OciRuntime(answer["name"], answer["path"], root, cgroup_manager=manager)
+    driver.takes_program = answer["program"]
     refused = tuple((name, reason, remedy) for name, reason, remedy in answer["refused"])
     return Choice(driver=driver, reason=answer["reason"], refused=refused)
 
@@ -83,7 +84,7 @@ def _read(place: str) -> dict[str, Any] | None:
         answer = jsontext.loads(procfs.read_text(place))
     except (OSError, ValueError):
         return None
-    wanted = {"key", "setup", "setup_shown", "name", "path", "view", "reason", "refused"}
+    wanted = {"key", "setup", "setup_shown", "name", "path", "view", "reason", "refused", "program"}
     return answer if isinstance(answer, dict) and wanted <= answer.keys() else None
 
 
@@ -105,7 +106,7 @@ def _find(candidates: list[tuple[str, str | None]], *, probes_dir: str, setup: s
     from rootless_pod.runtime.probe import prepare_bundle
 
     refused: list[tuple[str, str, str]] = []
-    answer = {"setup": setup, "setup_shown": setup, "name": "", "path": "", "view": False, "reason": ""}
+    answer = {"setup": setup, "setup_shown": setup, "name": "", "path": "", "view": False, "reason": "", "program": False}
     scratch = tempfile.mkdtemp(prefix="probe-runtime-", dir=probes_dir)
     try:
         prepare_bundle(scratch)
@@ -118,6 +119,7 @@ def _find(candidates: list[tuple[str, str | None]], *, probes_dir: str, setup: s
             if words is None:
                 shown = "unified" if view else setup
                 answer |= {"name": runtime.name, "path": path, "view": view, "reason": reason, "setup_shown": shown}
+                answer["program"] = _takes_program(runtime, scratch, cgroup_root, view=view)
                 break
             refused.append((name, words, _remedy(words)))
     finally:
@@ -150,6 +152,17 @@ def _try(runtime: OciRuntime, bundle: str, setup: str, cgroup_root: str) -> tupl
     if words_with_view is None:
         return True, f"{alone} (the host: {setup})", None
     return False, "", f"{words}; with cgroup2 mounted for us alone: {words_with_view}"
+
+
+def _takes_program(runtime: OciRuntime, bundle: str, cgroup_root: str, *, view: bool) -> bool:
+    from rootless_pod.runtime.probe import in_child, obeys_program
+
+    def obeyed() -> str | None:
+        if view:
+            show_cgroup2(cgroup_root)
+        return None if obeys_program(runtime, bundle) else "not obeyed"
+
+    return runtime.name == "crun" and in_child(obeyed) is None
 
 
 def _remedy(words: str) -> str:

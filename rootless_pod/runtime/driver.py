@@ -46,6 +46,8 @@ class Runtime(Protocol):
     path: str
     root: str
     flags: tuple[str, ...]
+    takes_program: bool
+    """Whether it takes the seccomp filter compiled (in ``oci_cli.PROGRAM_ANNOTATION``) instead of as a profile."""
 
     def global_argv(self) -> tuple[str, ...]:
         """Return the arguments that go before the runtime's subcommand, the same for each call."""

@@ -20,10 +20,19 @@ if TYPE_CHECKING:
     from rootless_pod.programs.run import Completed
 
 CALL_TIMEOUT_SECONDS = 60.0
+PROGRAM_ANNOTATION = "run.oci.seccomp_bpf_data"
+"""crun's annotation for a compiled seccomp filter, base64. Source: crun(1), since 0.21."""
 # What says "there is no such container": crun's three forms, runc's.
 _UNKNOWN = ("does not exist", "error opening file", "container not found", "cannot open directory")
 # What says "it has stopped": crun and runc, on kill, pause and exec.
 _STOPPED = ("not running", "is stopped", "process already finished", "no such process", "container not running")
+
+
+def program_text(program: bytes) -> str:
+    """Return a compiled seccomp filter as the annotation holds it."""
+    import binascii
+
+    return binascii.b2a_base64(program, newline=False).decode()
 
 
 class OciRuntime:
@@ -36,6 +45,7 @@ class OciRuntime:
     def __init__(self, name: str, path: str, root: str, *, cgroup_manager: str = "cgroupfs") -> None:
         """Keep what each call needs; nothing is started. ``flags`` are what the user wants to go with every call."""
         self.flags: tuple[str, ...] = ()
+        self.takes_program = False
         self.name = name
         self.path = path
         self.root = root

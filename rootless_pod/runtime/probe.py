@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rootless_pod.runtime.oci_cli import OciRuntime
 
 PROBE_TIMEOUT_SECONDS = 30.0
+_KILLED_BY_FILTER = 128 + 31  # SIGSYS
 # Where programs and what they are linked with lie, on Debian, Fedora, Nix and Guix.
 _HOST_DIRECTORIES = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix", "/gnu")
 
@@ -83,6 +84,33 @@ def probe(runtime: OciRuntime, bundle: str) -> str | None:
     except RpodError:
         pass
     return words
+
+
+def obeys_program(runtime: OciRuntime, bundle: str) -> bool:
+    """Tell whether the runtime filters by a compiled program handed to it: one that kills at once is proof.
+
+    An older crun would not know the annotation and run the container without any filter.
+    """
+    from rootless_pod.linux.seccomp import KILL_EVERYTHING
+    from rootless_pod.runtime.oci_cli import PROGRAM_ANNOTATION, program_text
+
+    path = f"{bundle}/config.json"
+    with open(path, encoding="utf-8") as file:
+        plain = file.read()
+    spec = jsontext.loads(plain)
+    spec["annotations"] = {PROGRAM_ANNOTATION: program_text(KILL_EVERYTHING)}
+    name = f"probe-{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(jsontext.dumps(spec))
+        completed = run(runtime.argv("run", "--bundle", bundle, name), timeout_seconds=PROBE_TIMEOUT_SECONDS)
+        runtime.delete(name, force=True)
+    except RpodError:
+        return False
+    finally:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(plain)
+    return completed.code == _KILLED_BY_FILTER
 
 
 def in_child(action: Callable[[], str | None]) -> str | None:
