@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def _directories_end_with_the_test(tmp_path):
+    yield
+    # Some are deeper than pytest's own sweep of old temporary directories can follow.
+    subprocess.run(["rm", "-rf", tmp_path], check=True)
 
 
 @pytest.fixture(autouse=True)
