@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from rootless_pod.errors import Corrupt, Usage
 
 TYPE_CHECKING = False
@@ -46,12 +48,13 @@ def of_bytes(data: bytes) -> str:
 
 def _small_sha256(data: bytes) -> str:
     try:
-        from _sha2 import sha256  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        try:
+        # Asking for a module that is not there would set off the whole of site's start-up.
+        if sys.version_info >= (3, 12):
+            from _sha2 import sha256  # type: ignore[import-not-found, unused-ignore]
+        else:
             from _sha256 import sha256  # type: ignore[import-not-found, unused-ignore]
-        except ImportError:
-            from hashlib import sha256
+    except ImportError:
+        from hashlib import sha256
     return str(sha256(data).hexdigest())
 
 

@@ -155,10 +155,11 @@ def _kill_on_hangup(pipe_fd: int, pid: int) -> None:
     The owner is a process, not a number: one that gets the same pid later is safe.
     """
     import fcntl
-    import signal
+
+    from rootless_pod.linux.signals import SIGKILL
 
     fcntl.fcntl(pipe_fd, fcntl.F_SETOWN, pid)
-    fcntl.fcntl(pipe_fd, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(pipe_fd, fcntl.F_SETSIG, SIGKILL)
     fcntl.fcntl(pipe_fd, fcntl.F_SETFL, fcntl.fcntl(pipe_fd, fcntl.F_GETFL) | os.O_ASYNC)
 
 
