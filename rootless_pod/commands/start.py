@@ -7,7 +7,7 @@ import os
 from rootless_pod.commands.context import context_of
 from rootless_pod.commands.declare import Argument, Call, Command, flag, text
 from rootless_pod.commands.selection import FILTER, LATEST, for_each, selected, shown
-from rootless_pod.errors import Usage
+from rootless_pod.errors import Conflict, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,11 +57,12 @@ def _start(context: Context, container_id: str, shown: str) -> str:
 def _start_attached(call: Call, context: Context, container_id: str) -> int:
     from rootless_pod.container.lookup import read
     from rootless_pod.container.run import Foreground, stay
-    from rootless_pod.container.start import start
+    from rootless_pod.container.start import foreground_lock, start
     from rootless_pod.monitor.attach import stream_signals
     from rootless_pod.monitor.detachkeys import parse_detach_keys
     from rootless_pod.monitor.signals import SignalWatch
     from rootless_pod.state.containers import ContainerLock
+    from rootless_pod.state.lock import Lock
 
     config = read(context.paths, container_id).config
     foreground = Foreground(
@@ -69,9 +70,16 @@ def _start_attached(call: Call, context: Context, container_id: str) -> int:
         detach_keys=parse_detach_keys(call.text("detach_keys")),
         sig_proxy=call.flag("sig_proxy"),
     )
+    lock = Lock(foreground_lock(context, container_id))
     with SignalWatch(stream_signals(proxy=foreground.sig_proxy)) as watch:
-        with ContainerLock(context.paths, container_id):
-            started = start(context, config, attached=True)
-        if not call.flag("attach"):
-            os.write(1, f"{config.name}\n".encode())
-        return stay(context, config, started, foreground, watch)
+        if not lock.acquire(wait=False):
+            raise Conflict(
+                f"container {config.name} runs in the foreground of another command already",
+                remedy=f"attach to it: rpod attach {config.name}",
+            )
+        with lock:
+            with ContainerLock(context.paths, container_id):
+                started = start(context, config, attached=True)
+            if not call.flag("attach"):
+                os.write(1, f"{config.name}\n".encode())
+            return stay(context, config, started, foreground, watch)

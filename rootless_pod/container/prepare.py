@@ -103,7 +103,7 @@ def prepare(
     state["network"] = network.status.to_json()
     rootfs = mount(context, config, image, state)
     host = read_host_facts()
-    cgroup = own_cgroup(config, host.cgroups)
+    cgroup = state["cgroup"] = own_cgroup(config, host.cgroups)
     image_volumes = image.config.volumes if image is not None else ()
     known: dict[str, str] = state.get("anonymous_volumes") or {}
     volumes = resolve(

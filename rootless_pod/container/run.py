@@ -10,7 +10,7 @@ import os
 from rootless_pod.container.cleanup import cleanup
 from rootless_pod.container.create import create
 from rootless_pod.container.remove import remove
-from rootless_pod.container.start import Started, start
+from rootless_pod.container.start import Started, foreground_lock, start
 from rootless_pod.container.stop import send_signal
 from rootless_pod.errors import Conflict, NotFound, RpodError
 from rootless_pod.frozen import Frozen
@@ -19,6 +19,7 @@ from rootless_pod.monitor import attach
 from rootless_pod.monitor.exitfile import wait_exit
 from rootless_pod.monitor.signals import SignalWatch
 from rootless_pod.state.containers import ContainerLock
+from rootless_pod.state.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def run(
     image = get_image(context, request)
     config = create(context, request, image)
     proxied = attach.stream_signals(proxy=foreground.sig_proxy) if foreground else ()
-    with SignalWatch(proxied) as watch:
+    with SignalWatch(proxied) as watch, Lock(foreground_lock(context, config.id)):
         try:
             with ContainerLock(context.paths, config.id):
                 started = start(

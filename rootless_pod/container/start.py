@@ -19,6 +19,7 @@ from rootless_pod.frozen import Frozen
 from rootless_pod.linux import procfs
 from rootless_pod.monitor import attach, conmon
 from rootless_pod.monitor.driver import MonitorRequest
+from rootless_pod.programs.find import find_program
 from rootless_pod.state.containers import write_state
 from rootless_pod.state.record import write_bytes, write_record
 from rootless_pod.userns.enter import leave_mark
@@ -159,7 +160,6 @@ def _monitor(
     attached: bool,
 ) -> Monitored:
     log = config.request.log
-    words = ["container", "cleanup", *(["--rm"] if config.request.auto_remove else []), config.id]
     request = MonitorRequest(
         container_id=config.id,
         name=config.name,
@@ -176,13 +176,34 @@ def _monitor(
         stdin_open=config.request.process.stdin_open,
         # With nobody attached yet, the first who attaches and leaves must not close it for those after him.
         leave_stdin_open=None if attached else True,
-        exit_command=context.command(*words),
+        exit_command=exit_command(context, config, attached=attached),
         keep_fds=prepared.keep_fds,
         preserve_fds=preserve_fds,
         timeout_seconds=config.request.timeout_seconds or None,
         env=leave_mark(dict(os.environ)),
     )
     return conmon.start(request, drivers.conmon_path(context))
+
+
+def exit_command(context: Context, config: ContainerConfig, *, attached: bool) -> tuple[str, ...]:
+    """Return what the monitor runs when the container has ended: its clean-up.
+
+    Beside a command that stays in the foreground and cleans up itself, a shell waits for that command's lock and finds
+    nothing left; starting Python for it would take time from the next container. Killed, the command lets go of the lock.
+    """
+    words = ["container", "cleanup", *(["--rm"] if config.request.auto_remove else []), config.id]
+    command = context.command(*words)
+    flock, shell = find_program("flock"), find_program("sh")
+    if not attached or flock is None or shell is None:
+        return command
+    directory = context.paths.container(config.id)
+    guard = 'test -e "$1/state.json" || exit 0; shift; exec "$@"'
+    return (flock, foreground_lock(context, config.id), shell, "-c", guard, "sh", directory, *command)
+
+
+def foreground_lock(context: Context, container_id: str) -> str:
+    """Return the lock that a command in the foreground holds as long as it means to clean up itself."""
+    return f"{context.paths.container(container_id)}/foreground"
 
 
 def _record_monitor(bundle: str, monitored: Monitored) -> None:

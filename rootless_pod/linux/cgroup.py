@@ -94,6 +94,18 @@ def enable_controllers(path: str, controllers: tuple[str, ...], *, leaf: str, ro
     _write(f"{directory}/cgroup.subtree_control", " ".join(f"+{name}" for name in missing))
 
 
+def remove_cgroup(path: str, *, root: str = ROOT) -> bool:
+    """Remove the cgroup ``path`` and those below it; return False if a process is still in one of them."""
+    try:
+        for directory, _names, _files in os.walk(f"{root}{path}", topdown=False):
+            os.rmdir(directory)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
 def _write(path: str, text: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:

@@ -49,7 +49,8 @@ class Lock:
             self._fd = -1
 
     def __enter__(self) -> Self:
-        self.acquire()
+        if self._fd < 0:
+            self.acquire()
         return self
 
     def __exit__(
