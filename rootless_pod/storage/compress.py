@@ -5,6 +5,8 @@ What a stream is, is decided by its first bytes, not by its media type: registri
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from rootless_pod.errors import Corrupt, HostUnready
 from rootless_pod.frozen import Frozen
 
@@ -61,7 +63,7 @@ class _Plain:
         return self._stream.read(size)
 
 
-class _Unpacked:
+class _Unpacked(ABC):
     """What both decompressors share: counting, the bomb limit, and members that follow one another."""
 
     name = ""
@@ -117,8 +119,9 @@ class _Unpacked:
         self._consumed += len(data)
         return data
 
+    @abstractmethod
     def _piece(self) -> bytes:
-        raise NotImplementedError
+        """Return some bytes of the member being read."""
 
     def _start_member(self, starts: Callable[[bytes], bool]) -> bytes:
         """Return the first bytes of the next member, or none at the end (``_ended`` is set then).
