@@ -21,11 +21,11 @@ import images
 class Tool:
     """One program under test, with a store of its own on the same file system."""
 
-    def __init__(self, name: str, argv: list[str]) -> None:
-        self.name, self.argv = name, argv
+    def __init__(self, name: str, argv: list[str], env: dict[str, str] | None = None) -> None:
+        self.name, self.argv, self.env = name, argv, {**os.environ, **(env or {})}
 
     def __call__(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
-        done = subprocess.run([*self.argv, *words], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        done = subprocess.run([*self.argv, *words], stdin=subprocess.DEVNULL, capture_output=True, check=False, env=self.env)
         if check and done.returncode:
             raise SystemExit(f"{self.name} {' '.join(words)}: {done.returncode}\n{done.stderr.decode()}")
         return done
@@ -42,7 +42,7 @@ class Tool:
             null = os.open("/dev/null", os.O_RDWR)
             for fd in (0, 1, 2):
                 os.dup2(null, fd)
-            os.execv(self.argv[0], [*self.argv, *words])
+            os.execve(self.argv[0], [*self.argv, *words], self.env)
         _pid, _status, usage = os.wait4(pid, 0)
         return usage.ru_maxrss
 
@@ -105,6 +105,8 @@ def main() -> None:
         "podman",
         [shutil.which("podman") or "podman", "--root", f"{place}/p", "--runroot", f"{run_place}/p",
          "--storage-driver", "overlay", "--runtime", "crun", "--cgroup-manager", "cgroupfs", "--events-backend", "file"],
+        # A runtime directory of its own: podman would join the pause process of another run, made in another mount namespace.
+        {"XDG_RUNTIME_DIR": str(run_place)},
     )  # fmt: skip
     lines: list[str] = []
     try:
