@@ -8,6 +8,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("completion", "Print the completion script of a shell"),
     "container cleanup": ("container_cleanup", "Clean up what a stopped container left behind"),
     "container exists": ("container_exists", "Check if a container exists"),
+    "cp": ("cp", "Copy files between a container and the host"),
     "create": ("create", "Create but do not start a container"),
     "exec": ("exec", "Run a process in a running container"),
     "help": ("help", "Show the help of a command"),
@@ -37,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 # Words that stand for other words.
 ALIASES: dict[str, str] = {
     "container attach": "attach",
+    "container cp": "cp",
     "container create": "create",
     "container exec": "exec",
     "container inspect": "inspect",

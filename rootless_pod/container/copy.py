@@ -125,11 +125,11 @@ def _copy(context: Context, request: CopyRequest, source_tree: Tree, target_tree
             members = TreeSource(source, name=_source_name(source, request.source), ids=source_tree.ids())
             _transfer(members, TarTarget(1))
             return
-        base, name = _destination(source, request, target_tree)
+        base, name, directory = _destination(source, request, target_tree)
         try:
             _require_outside(source, base, request)
             members = TreeSource(source, name=name, ids=source_tree.ids())
-            _transfer(members, _writer(context, request, target_tree, base))
+            _transfer(members, _writer(context, request, target_tree, base, directory))
         finally:
             os.close(base)
     finally:
@@ -137,16 +137,18 @@ def _copy(context: Context, request: CopyRequest, source_tree: Tree, target_tree
 
 
 def _copy_archive(context: Context, request: CopyRequest, target_tree: Tree) -> None:
-    base = _open_existing(target_tree, request.target.path)
+    container, path = request.target.container, request.target.path
+    base = _open_existing(target_tree, path)
     if base is None or not stat.S_ISDIR(os.fstat(base).st_mode):
         if base is not None:
             os.close(base)
         raise Conflict(
-            f"{request.target.path} on {target_tree.name} is not a directory, which an archive is unpacked into",
-            remedy=f"name a directory that exists, or make it: rpod exec {request.target.container} mkdir {request.target.path}",
+            f"{path} on {target_tree.name} is not a directory, which an archive is unpacked into",
+            remedy=f"name a directory that exists, or make it: rpod exec {container} mkdir {path}",
         )
+    base = _readable(base)
     try:
-        _transfer(TarSource(0), _writer(context, request, target_tree, base))
+        _transfer(TarSource(0), _writer(context, request, target_tree, base, path))
     finally:
         os.close(base)
 
@@ -179,37 +181,38 @@ def _source_name(fd: int, place: Place) -> bytes:
     """
     is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
     last = place.path.rstrip("/").rpartition("/")[2]
-    if is_directory and place.path.endswith("/.") or place.path == ".":
+    if is_directory and (place.path.endswith("/.") or place.path == "."):
         return b""
     if place.container or last in ("", ".", ".."):
         last = os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))
     return os.fsencode(last)
 
 
-def _destination(source: int, request: CopyRequest, tree: Tree) -> tuple[int, bytes]:
-    """Return the open directory to write into, and the name the source gets there ("": only its content is copied).
+def _destination(source: int, request: CopyRequest, tree: Tree) -> tuple[int, bytes, str]:
+    """Return the open directory to write into, the name the source gets there ("": only its content), and its path.
 
     Raises:
         NotFound: neither the destination nor its parent is there.
         Conflict: a directory is to be copied onto a file.
     """
     path = request.target.path
-    from_directory = stat.S_ISDIR(os.fstat(source).st_mode)
     found = _open_existing(tree, path)
     if found is not None and stat.S_ISDIR(os.fstat(found).st_mode):
-        return _readable(found), _source_name(source, request.source)
+        return _readable(found), _source_name(source, request.source), path
     if found is not None:
         os.close(found)
-        if from_directory:
+        if stat.S_ISDIR(os.fstat(source).st_mode):
             raise Conflict(
                 f"cannot copy a directory onto the file {path} of {tree.name}",
                 remedy="name a directory as destination, or one that does not exist yet",
             )
-    name = path.rpartition("/")[2]
-    if not name or name in (".", ".."):
+    if path.rpartition("/")[2] in ("", ".", ".."):
         raise _not_found(request.target, tree, None)
     try:
-        return _open_parent(tree, path), os.fsencode(_real_name(tree, path))
+        followed = _followed(tree, path)
+        directory, _slash, name = followed.rpartition("/")
+        directory = directory or ("/" if followed.startswith("/") else ".")
+        return _readable(tree.open(directory, os.O_PATH | os.O_DIRECTORY)), os.fsencode(name), directory
     except OSError as cause:
         raise _not_found(request.target, tree, cause) from cause
 
@@ -244,16 +247,6 @@ def _followed(tree: Tree, path: str) -> str:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
-def _open_parent(tree: Tree, path: str) -> int:
-    path = _followed(tree, path)
-    parent = path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
-    return _readable(tree.open(parent, os.O_PATH | os.O_DIRECTORY))
-
-
-def _real_name(tree: Tree, path: str) -> str:
-    return _followed(tree, path).rpartition("/")[2]
-
-
 def _require_outside(source: int, base: int, request: CopyRequest) -> None:
     """Refuse to copy a directory into itself: it would never end.
 
@@ -281,15 +274,14 @@ def _require_outside(source: int, base: int, request: CopyRequest) -> None:
         os.close(here)
 
 
-def _writer(context: Context, request: CopyRequest, tree: Tree, base: int) -> DirectoryTarget:
+def _writer(context: Context, request: CopyRequest, tree: Tree, base: int, directory: str) -> DirectoryTarget:
     owner: tuple[int, int] | None = (0, 0)
     reopen = None
     if isinstance(tree, ContainerTree):
         owner = tree.primary_owner() if request.archive else None
-        inside, top = tree, request.target.path
 
         def reopen(path: bytes) -> int:
-            return inside.open(f"{top}/{os.fsdecode(path)}", os.O_RDONLY | os.O_DIRECTORY)
+            return tree.open(f"{directory}/{os.fsdecode(path)}", os.O_RDONLY | os.O_DIRECTORY)
 
     return DirectoryTarget(
         base,

@@ -136,18 +136,20 @@ class TarContent:
         os.ftruncate(fd, self._entry.size)
 
 
-def open_source(fd: int) -> tuple[int, os.stat_result]:
-    """Open for reading what ``fd`` (``O_PATH``) names; return that and its status, or ``fd`` itself if it holds nothing.
+def open_source(fd: int, name: bytes) -> tuple[int, os.stat_result]:
+    """Open for reading what ``fd`` (``O_PATH``) names and return that and its status; what is no data is only named.
 
     Raises:
-        OSError: it may not be read.
+        OSError: it may not be read; ``name`` goes with it.
     """
     found = os.fstat(fd)
-    if stat.S_ISDIR(found.st_mode):
-        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), found
-    if stat.S_ISREG(found.st_mode):
-        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), found
-    return os.dup(fd), found
+    flags = os.O_DIRECTORY if stat.S_ISDIR(found.st_mode) else os.O_NONBLOCK if stat.S_ISREG(found.st_mode) else -1
+    if flags < 0:
+        return os.dup(fd), found
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC | flags), found
+    except OSError as cause:
+        raise OSError(cause.errno, cause.strerror, name) from cause
 
 
 class TreeSource:
@@ -166,7 +168,7 @@ class TreeSource:
         Raises:
             OSError: a file can't be read; its name is that of the entry.
         """
-        fd, found = open_source(self._fd)
+        fd, found = open_source(self._fd, self._name or b".")
         try:
             if not stat.S_ISDIR(found.st_mode):
                 yield self._member(fd, self._name, found)

@@ -72,9 +72,7 @@ class DirectoryTarget:
         """
         entry = member.entry
         if not entry.name:
-            if entry.kind == tar.DIRECTORY:
-                self._directories[b""] = (entry.mode, entry.mtime_ns)
-            return
+            return  # the destination itself stays as it is
         parent, _slash, base = entry.name.rpartition(b"/")
         directory = self._directory_at(parent)
         if entry.kind == tar.DIRECTORY:
@@ -107,22 +105,27 @@ class DirectoryTarget:
     # -- directories
 
     def _directory_at(self, path: bytes) -> int:
-        """Return a descriptor of the directory ``path``, making what is missing; good until the next call but one."""
-        found = self._open.get(path)
-        if found is not None:
-            return found
+        """Return a descriptor of the directory ``path``, making what is missing; good until the next call."""
+        if path in self._open:
+            return self._open[path]
         if len(self._open) > _KEPT_OPEN:
             self.close()
-        parent, _slash, base = path.rpartition(b"/")
-        above = self._directory_at(parent)
+        above, here = self._base, b""
+        for base in path.split(b"/"):
+            here = here + b"/" + base if here else base
+            if here not in self._open:
+                self._open[here] = self._enter_or_make(above, here, base)
+            above = self._open[here]
+        return above
+
+    def _enter_or_make(self, above: int, path: bytes, base: bytes) -> int:
         try:
-            fd = self._enter(above, path, base)
+            return self._enter(above, path, base)
         except FileNotFoundError:
             os.mkdir(base, 0o755, dir_fd=above)
             fd = self._enter(above, path, base)
             self._own(fd, 0, 0)
-        self._open[path] = fd
-        return fd
+            return fd
 
     def _enter(self, above: int, path: bytes, base: bytes) -> int:
         try:
@@ -145,7 +148,8 @@ class DirectoryTarget:
             if not self._is_directory(above, base, entry.name):
                 if not self._overwrite:
                     raise Conflict(
-                        f"cannot replace {shown(entry.name)}, which is not a directory, by a directory", remedy=_OVERWRITE
+                        f"cannot replace {shown(entry.name)}, which is not a directory, by a directory",
+                        remedy=_OVERWRITE,
                     ) from None
                 os.unlink(base, dir_fd=above)
                 os.mkdir(base, 0o700, dir_fd=above)
@@ -248,16 +252,13 @@ class DirectoryTarget:
 
     def _put_special(self, member: Member, above: int, base: bytes) -> None:
         entry = member.entry
-        kinds = {tar.FIFO: stat.S_IFIFO, tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK}
         if entry.kind == tar.SYMLINK:
             self._replace(above, base, lambda: os.symlink(entry.link, base, dir_fd=above))
-        elif entry.kind != tar.FIFO:
+        elif entry.kind == tar.FIFO:
+            self._replace(above, base, lambda: os.mkfifo(base, entry.mode, dir_fd=above))
+        else:
             log.warn(f"not copied, a device: {shown(entry.name)}")
             return
-        else:
-            self._replace(above, base, lambda: os.mkfifo(base, 0o600, dir_fd=above))
-            os.chmod(base, entry.mode, dir_fd=above)
-        assert entry.kind in kinds or entry.kind == tar.SYMLINK
         uid, gid = self._wanted_owner(entry.uid, entry.gid)
         _tolerant(lambda: os.chown(base, uid, gid, dir_fd=above, follow_symlinks=False))
         os.utime(base, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=above, follow_symlinks=False)
@@ -337,4 +338,5 @@ def meaning(cause: OSError, doing: str) -> RpodError:
             f"{doing}{where}: the destination is read-only",
             remedy="copy to a place that is writable: a volume, or a container without --read-only",
         )
-    return HostUnready(f"{doing}{where} failed: {os.strerror(cause.errno or 0)}", remedy="check owner and mode of both places")
+    why = os.strerror(cause.errno or 0)
+    return HostUnready(f"{doing}{where} failed: {why}", remedy="check owner and mode of both places with ls -l")
