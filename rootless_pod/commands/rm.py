@@ -65,5 +65,5 @@ def main(call: Call) -> int:
 
     code = for_each(ids, take)
     if call.flag("all"):
-        sweep(context)
+        sweep(context, force=force)
     return code

@@ -12,7 +12,7 @@ from rootless_pod import log
 from rootless_pod.container import status as states
 from rootless_pod.container.lookup import read
 from rootless_pod.errors import NotFound, RpodError
-from rootless_pod.linux import procfs, signals
+from rootless_pod.linux import procfs
 from rootless_pod.state.containers import ContainerLock, write_state
 
 TYPE_CHECKING = False
@@ -34,7 +34,12 @@ def cleanup(context: Context, container_id: str, *, remove: bool = False) -> Sta
     """
     try:
         with ContainerLock(context.paths, container_id):
-            container = settle(context, read(context.paths, container_id))
+            container = read(context.paths, container_id)
+            if remove and container.status.unsettled and not container.status.lost:
+                # It goes at once: no final state is written for nobody to read.
+                release(context, container)
+            else:
+                container = settle(context, container)
             if remove and not container.status.is_running:
                 from rootless_pod.container.remove import take_away
 
@@ -49,32 +54,41 @@ def settle(context: Context, container: Container) -> Container:
 
     A container whose monitor was killed is ended: nobody could say how it ends otherwise (as podman does).
     """
+    if container.state.get("status") in states.UNDER_WAY:
+        container = _settle_start(context, container)
     status = container.status
     if status.lost:
-        _end_runaway(container)
+        from rootless_pod.container.interrupted import end_process
+
+        log.debug(f"ending container {container.id[:12]}: its monitor was killed")
+        end_process(container.state.get("pid", 0), container.state.get("pid_started") or 0)
         status = states.status_of(context.paths, container.id, container.state)
     if not status.unsettled:
         return container
     return _put_away(context, container, status)
 
 
-def _end_runaway(container: Container) -> None:
-    pid, started = container.state.get("pid", 0), container.state.get("pid_started")
-    log.debug(f"ending container {container.id[:12]}: its monitor was killed")
-    try:
-        handle = os.pidfd_open(pid)
-    except OSError:
-        return
-    try:
-        if procfs.is_alive(pid, started):
-            import select
+def read_settled(context: Context, container_id: str) -> Container:
+    """Return the container; one whose start is under way, once that is over."""
+    container = read(context.paths, container_id)
+    if container.state.get("status") not in states.UNDER_WAY:
+        return container
+    with ContainerLock(context.paths, container_id):
+        return settle(context, read(context.paths, container_id))
 
-            signals.send(handle, signals.SIGKILL)
-            select.select([handle], [], [], 10)
-    except OSError as cause:
-        log.debug(f"kill {pid}: {cause}")
-    finally:
-        os.close(handle)
+
+def _settle_start(context: Context, container: Container) -> Container:
+    """Decide on a start whose starter is dead (we hold its lock): what has begun goes on, the rest is ended."""
+    if container.state.get("boot_id") != context.paths.boot_id:
+        return container
+    if container.status.started_ns:
+        begun = {**container.state, "status": states.RUNNING, "started_ns": container.status.started_ns}
+        write_state(context.paths, container.id, begun)
+    elif os.path.isdir(context.paths.bundle(container.id)):
+        from rootless_pod.container.interrupted import end_start
+
+        end_start(context, container)
+    return read(context.paths, container.id)
 
 
 def _put_away(context: Context, container: Container, status: Status) -> Container:

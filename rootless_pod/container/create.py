@@ -7,16 +7,19 @@ import time
 
 from rootless_pod.container.identity import new_id, random_name
 from rootless_pod.container.record import ContainerConfig, record_of
+from rootless_pod.container.remove import drop_directory, drop_unborn, remove
 from rootless_pod.container.request import ContainerRequest
 from rootless_pod.container.undo import Undo
 from rootless_pod.errors import Conflict, NotFound, Usage
 from rootless_pod.state import names
+from rootless_pod.state.containers import ContainerLock
 from rootless_pod.state.record import write_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.container.context import Context
     from rootless_pod.oci.image import Image
+    from rootless_pod.state.lock import Lock
 
 _NAME_TRIES = 10
 
@@ -32,12 +35,11 @@ def create(context: Context, request: ContainerRequest, image: Image | None) -> 
     """
     if request.cid_file and os.path.exists(request.cid_file):
         raise Conflict(f"container id file {request.cid_file} exists already", remedy=f"rm {request.cid_file}")
-    container_id = new_id()
     joined = joined_containers(context, request)
+    container_id, lock = _claim_id(context)
     directory = context.paths.container(container_id)
-    with Undo() as undo:
-        os.mkdir(directory, 0o700)
-        undo.push(_drop, directory)
+    with lock, Undo() as undo:
+        undo.push(drop_directory, directory)
         name = _reserve_name(context, request, container_id)
         undo.push(names.release, context.paths.names("containers"), name, container_id)
         config = ContainerConfig(
@@ -57,10 +59,17 @@ def create(context: Context, request: ContainerRequest, image: Image | None) -> 
     return config
 
 
-def _drop(directory: str) -> None:
-    for name in os.listdir(directory):
-        os.unlink(f"{directory}/{name}")
-    os.rmdir(directory)
+def _claim_id(context: Context) -> tuple[str, Lock]:
+    """Make the directory of a new container and take its lock: what holds no record and no held lock is swept."""
+    while True:
+        container_id = new_id()
+        os.mkdir(context.paths.container(container_id), 0o700)
+        lock = ContainerLock(context.paths, container_id)
+        try:
+            lock.acquire()
+        except NotFound:
+            continue  # swept before we could lock it
+        return container_id, lock
 
 
 def _write_cid_file(path: str, container_id: str) -> None:
@@ -77,6 +86,9 @@ def _reserve_name(context: Context, request: ContainerRequest, container_id: str
         name = names.check_name(request.name)
         if request.replace_existing:
             _remove_holder(context, name)
+        held = names.owner(directory, name)
+        if held is not None:
+            drop_unborn(context.paths, held)
         names.reserve(directory, name, container_id, objects=objects)
         return name
     for _try in range(_NAME_TRIES):
@@ -94,8 +106,6 @@ def _remove_holder(context: Context, name: str) -> None:
     held = names.owner(context.paths.names("containers"), name)
     if held is None:
         return
-    from rootless_pod.container.remove import remove
-
     try:
         remove(context, held, force=True, volumes=True, timeout_seconds=0)
     except NotFound:

@@ -8,7 +8,7 @@ from rootless_pod import log
 from rootless_pod.container.cleanup import attempt, drop_bundle, settle
 from rootless_pod.container.lookup import read
 from rootless_pod.container.status import CREATED, EXITED
-from rootless_pod.errors import Conflict, Corrupt
+from rootless_pod.errors import Conflict, Corrupt, NotFound
 from rootless_pod.state import containers, names
 from rootless_pod.state.containers import ContainerLock
 
@@ -16,9 +16,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.container.context import Context
     from rootless_pod.container.lookup import Container
+    from rootless_pod.paths import Paths
 
 IN_USE_EXIT_CODE = 2
 _REMOVING = ".removing-"
+_TRIES = 10
 
 
 def remove(
@@ -36,13 +38,19 @@ def remove(
         Conflict: it runs and ``force`` is not given (exit code 2).
     """
     try:
-        container = read(context.paths, container_id)
+        read(context.paths, container_id)
     except Corrupt:
         if not force:
             raise
         _remove_damaged(context, container_id)
         return
-    if container.status.is_running and not container.status.lost:
+    for _try in range(_TRIES):
+        # Under the lock no start is under way: what is decided here holds.
+        with ContainerLock(context.paths, container_id):
+            container = settle(context, read(context.paths, container_id))
+            if container.status.name in (CREATED, EXITED):
+                take_away(context, container, volumes=volumes)
+                return
         if not force:
             raise Conflict(
                 f"cannot remove container {container.id[:12]} as it is {container.status.name}",
@@ -52,28 +60,27 @@ def remove(
         from rootless_pod.container.stop import stop
 
         stop(context, container_id, timeout_seconds=timeout_seconds)
-    with ContainerLock(context.paths, container_id):
-        container = settle(context, read(context.paths, container_id))
-        if container.status.name not in (CREATED, EXITED):
-            raise Conflict(
-                f"container {container.id[:12]} was started again while it was being removed",
-                remedy=f"run: rpod rm -f {container.config.name}",
-                exit_code=IN_USE_EXIT_CODE,
-            )
-        take_away(context, container, volumes=volumes)
+    raise Conflict(
+        f"container {container.id[:12]} is started again and again while it is being removed",
+        remedy=f"end what starts it, then run: rpod rm -f {container.config.name}",
+        exit_code=IN_USE_EXIT_CODE,
+    )
 
 
 def take_away(context: Context, container: Container, *, volumes: bool) -> None:
-    """Delete a settled container; the caller holds its lock. Its directory vanishes in one step (a rename)."""
+    """Delete a settled container; the caller holds its lock. Its directory vanishes in one step (a rename).
+
+    Its volumes go before it: after a kill in between they are made anew when it is started, or go with it later.
+    """
     paths = context.paths
-    names.release(paths.names("containers"), container.config.name, container.id)
-    gone = f"{paths.containers}/{_REMOVING}{container.id}"
-    os.rename(paths.container(container.id), gone)
-    drop_bundle(context, container.id)
-    attempt(_delete_tree, gone)
     if volumes:
         for name in anonymous_volumes(container):
             attempt(_remove_volume, context, name)
+    gone = f"{paths.containers}/{_REMOVING}{container.id}"
+    os.rename(paths.container(container.id), gone)
+    names.release(paths.names("containers"), container.config.name, container.id)
+    drop_bundle(context, container.id)
+    attempt(_delete_tree, gone)
     if container.config.request.remove_image and container.config.image_id:
         attempt(_remove_image, context, container.config.image_id)
 
@@ -86,7 +93,12 @@ def anonymous_volumes(container: Container) -> tuple[str, ...]:
 def _delete_tree(path: str) -> None:
     from rootless_pod.fuse.remove import remove_tree
 
-    remove_tree(path)
+    try:
+        remove_tree(path)
+    except OSError as cause:
+        log.debug(f"{path} is kept by a mount: {cause}")
+        unmount_below(path)
+        remove_tree(path)
 
 
 def _remove_volume(context: Context, name: str) -> None:
@@ -103,42 +115,115 @@ def _remove_image(context: Context, image_id: str) -> None:
 
 def _remove_damaged(context: Context, container_id: str) -> None:
     """Remove a container whose record can't be read: everything that bears its id."""
-    from rootless_pod.container.drivers import unmount_path
+    from rootless_pod.container.interrupted import belonging, end_process
 
     paths = context.paths
     log.warn(f"container {container_id[:12]} has a damaged record; removing all that bears its id")
-    attempt(unmount_path, f"{paths.container(container_id)}/merged")
+    try:
+        state = containers.read_state(paths, container_id)
+    except Corrupt:
+        state = {}
+    for pid in belonging(paths, container_id):
+        end_process(pid, None)
+    end_process(state.get("pid", 0), state.get("pid_started") or 0)
+    unmount_below(paths.container(container_id))
     gone = f"{paths.containers}/{_REMOVING}{container_id}"
     os.rename(paths.container(container_id), gone)
     attempt(_delete_tree, gone)
-    drop_bundle(context, container_id)
+    sweep(context)
 
 
-def sweep(context: Context) -> None:
-    """Finish removals that were cut short, and forget names and bundles whose container is gone."""
+def unmount_below(directory: str) -> None:
+    """Take away every mount at or below ``directory``, whoever left it there."""
+    from rootless_pod.linux import mount, procfs
+
+    real = os.path.realpath(directory)
+    for point, _kind, _source in reversed(procfs.mount_points()):
+        if point == real or point.startswith(f"{real}/"):
+            try:
+                mount.umount(point)
+            except OSError:
+                continue  # gone together with one above it
+
+
+def sweep(context: Context, *, force: bool = False) -> None:
+    """Finish what was cut short: containers half made or half removed, and what bears the id of one that is gone.
+
+    With ``force`` containers go too whose record is damaged.
+    """
     paths = context.paths
     for name in os.listdir(paths.containers):
         if name.startswith(_REMOVING):
             attempt(_delete_tree, f"{paths.containers}/{name}")
-        elif containers.is_id(name) and not os.path.exists(f"{paths.container(name)}/container.json"):
-            attempt(_sweep_unborn, context, name)
-    from rootless_pod.volumes.volume import sweep as sweep_volumes
-
-    attempt(sweep_volumes, paths)
+        elif containers.is_id(name):
+            drop_unborn(paths, name)
+            if force and _is_damaged(context, name):
+                attempt(_remove_damaged, context, name)
     for bundle in os.listdir(paths.bundles):
-        if containers.is_id(bundle) and not os.path.isdir(paths.container(bundle)):
+        if _is_orphan(context, bundle):
             drop_bundle(context, bundle)
+    _sweep_namespaces(context)
+    _sweep_runtimes(context)
     directory = paths.names("containers")
     for name in os.listdir(directory):
         holder = names.owner(directory, name)
         if holder is not None and not os.path.isdir(paths.container(holder)):
             names.release(directory, name, holder)
+    from rootless_pod.volumes.volume import sweep as sweep_volumes
+
+    attempt(sweep_volumes, paths)
 
 
-def _sweep_unborn(context: Context, container_id: str) -> None:
-    """Remove a directory that never became a container (its maker was killed), once too old to be in the making."""
-    import time
+def _is_orphan(context: Context, container_id: str) -> bool:
+    return containers.is_id(container_id) and not os.path.isdir(context.paths.container(container_id))
 
-    directory = context.paths.container(container_id)
-    if time.time() - os.stat(directory).st_mtime > 60:
-        _delete_tree(directory)
+
+def _is_damaged(context: Context, container_id: str) -> bool:
+    try:
+        read(context.paths, container_id)
+    except Corrupt:
+        return True
+    except NotFound:
+        return False
+    return False
+
+
+def _sweep_namespaces(context: Context) -> None:
+    from rootless_pod.network.netns import remove_netns
+
+    for name in os.listdir(context.paths.netns):
+        if _is_orphan(context, name):
+            attempt(remove_netns, f"{context.paths.netns}/{name}")
+
+
+def _sweep_runtimes(context: Context) -> None:
+    root = context.paths.runtime_root
+    for runtime in os.listdir(root):
+        for name in os.listdir(f"{root}/{runtime}"):
+            if _is_orphan(context, name):
+                attempt(_delete_tree, f"{root}/{runtime}/{name}")
+
+
+def drop_unborn(paths: Paths, container_id: str) -> None:
+    """Remove a directory that never became a container because its maker was killed; one in the making is left alone.
+
+    The maker holds the lock until the record is written.
+    """
+    directory = paths.container(container_id)
+    if os.path.exists(f"{directory}/container.json"):
+        return
+    lock = ContainerLock(paths, container_id)
+    try:
+        if lock.acquire(wait=False) and not os.path.exists(f"{directory}/container.json"):
+            drop_directory(directory)
+    except (NotFound, FileNotFoundError):
+        return
+    finally:
+        lock.release()
+
+
+def drop_directory(directory: str) -> None:
+    """Remove a container's directory that holds nothing but files."""
+    for name in os.listdir(directory):
+        os.unlink(f"{directory}/{name}")
+    os.rmdir(directory)

@@ -10,7 +10,7 @@ import os
 import time
 
 from rootless_pod.container import drivers, status
-from rootless_pod.container.cleanup import settle
+from rootless_pod.container.cleanup import drop_bundle, settle
 from rootless_pod.container.lookup import Container, read
 from rootless_pod.container.prepare import HelperReplaced, Prepared, prepare
 from rootless_pod.container.undo import Undo
@@ -22,7 +22,7 @@ from rootless_pod.monitor.driver import MonitorRequest
 from rootless_pod.programs.find import find_program
 from rootless_pod.state.containers import write_state
 from rootless_pod.state.record import write_bytes, write_record
-from rootless_pod.userns.enter import leave_mark
+from rootless_pod.userns.enter import hold, leave_mark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def _start_once(
     state = _claim(context, container, runtime)
     with Undo() as undo:
         undo.push(_note_failure, context, container)
+        _be_found(context, config.id)
         prepared = prepare(
             context, config, image=image, state=state, undo=undo, takes_program=runtime.takes_program
         )
@@ -139,6 +140,16 @@ def _claim(context: Context, container: Container, runtime: Runtime) -> dict[str
     write_state(context.paths, container.id, state)
     _forget_exit_file(context, container.id)
     return state
+
+
+def _be_found(context: Context, container_id: str) -> None:
+    """Stand in for the monitor until there is one: a command that finds the pause process killed joins us meanwhile."""
+    bundle = context.paths.bundle(container_id)
+    if os.path.isdir(bundle):
+        drop_bundle(context, container_id)  # of a start or an end that was cut short
+    os.mkdir(bundle, 0o700)
+    write_record(f"{bundle}/monitor.json", {"pid": os.getpid(), "started": procfs.start_time(os.getpid())})
+    hold(context.paths, context.namespace)
 
 
 def _forget_exit_file(context: Context, container_id: str) -> None:

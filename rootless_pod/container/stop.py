@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless_pod.container import status as states
-from rootless_pod.container.cleanup import settle
+from rootless_pod.container.cleanup import read_settled, settle
 from rootless_pod.container.lookup import read
 from rootless_pod.errors import Conflict, TimedOut
 from rootless_pod.linux import procfs, signals
@@ -86,7 +86,7 @@ def stop(context: Context, container_id: str, *, timeout_seconds: int | None = N
         NotFound: it is gone.
         TimedOut: it survived SIGKILL (a process stuck in the kernel).
     """
-    container = read(context.paths, container_id)
+    container = read_settled(context, container_id)
     if container.status.is_running and not container.status.lost:
         _mark_stopped_by_user(context, container_id)
         grace = container.config.request.stop_timeout_seconds if timeout_seconds is None else timeout_seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from rootless_pod.container import status as states
-from rootless_pod.container.cleanup import settle
+from rootless_pod.container.cleanup import read_settled, settle
 from rootless_pod.container.lookup import read
 from rootless_pod.errors import NotFound
 from rootless_pod.state.containers import ContainerLock
@@ -46,7 +46,7 @@ def _wait_for_end(context: Context, container_id: str) -> int:
 
     while True:
         try:
-            container = read(context.paths, container_id)
+            container = read_settled(context, container_id)
         except NotFound:
             return _left_behind(context, container_id)
         if not container.status.is_running:

@@ -13,7 +13,7 @@ from rootless_pod.errors import HostUnready
 from rootless_pod.linux import namespaces, procfs
 from rootless_pod.state.lock import Lock
 from rootless_pod.userns.idmap import IdMap, IdRange, parse_map
-from rootless_pod.userns.pause import UserNamespace, living_members, read_pause
+from rootless_pod.userns.pause import UserNamespace, living_containers, living_members, read_pause
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,27 @@ def enter(paths: Paths) -> UserNamespace:
         if os.environ.get(_INSIDE) == str(_own_namespace()):
             return _adopt(paths, os.getpid(), procfs.start_time(os.getpid()) or 0)
         return _adopt_living(paths) or _make(paths)
+
+
+def hold(paths: Paths, namespace: UserNamespace) -> None:
+    """Make sure that later commands find the namespaces this process is in: the pause process may have been killed.
+
+    Whoever calls it is named in a ``monitor.json`` by then: a command that finds no pause process joins us.
+
+    Raises:
+        HostUnready: another command made new namespaces since; what is mounted here would be seen by nobody.
+    """
+    if procfs.is_alive(namespace.pid, namespace.started):
+        return
+    with Lock(f"{paths.bootroot}/pause.lock"):
+        found = read_pause(paths)
+        if found is None:
+            _adopt(paths, os.getpid(), procfs.start_time(os.getpid()) or 0)
+        elif os.stat(f"/proc/{found.pid}/ns/mnt").st_ino != os.stat("/proc/self/ns/mnt").st_ino:
+            raise HostUnready(
+                "the pause process was killed while this command ran, and another command made new namespaces",
+                remedy="run the same command again",
+            )
 
 
 def leave_mark(environment: dict[str, str]) -> dict[str, str]:
@@ -93,7 +114,42 @@ def _adopt_living(paths: Paths) -> UserNamespace | None:
     for pid, started in living_members(paths):
         if _join(pid, started):
             return _adopt(paths, pid, started)
+    for pid, started in living_containers(paths):
+        if _join_users_of(pid, started):
+            return _adopt(paths, pid, started)
     return None
+
+
+def _join_users_of(pid: int, started: int) -> bool:
+    """Join the user namespace that the container's process ``pid`` lives in or below, with a new mount namespace.
+
+    Its monitor is dead as well; without this nobody could end what runs in it under a subordinate id.
+    """
+    from rootless_pod.linux import mount
+
+    try:
+        user = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        own = os.stat("/proc/self/ns/user").st_ino
+        while os.fstat(user).st_ino != own:
+            above = namespaces.parent(user)
+            if os.fstat(above).st_ino == own:
+                os.close(above)
+                break
+            os.close(user)
+            user = above
+        if os.fstat(user).st_ino == own or not procfs.is_alive(pid, started):
+            return False
+        namespaces.setns(user, namespaces.CLONE_NEWUSER)
+        namespaces.unshare(namespaces.CLONE_NEWNS)
+        mount.set_propagation("/", mount.MS_REC | mount.MS_SLAVE)
+    except OSError:
+        return False
+    finally:
+        os.close(user)
+    return True
 
 
 def _adopt(paths: Paths, pid: int, started: int) -> UserNamespace:

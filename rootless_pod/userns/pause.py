@@ -107,3 +107,19 @@ def living_members(paths: Paths) -> Iterator[tuple[int, int]]:
             continue
         if procfs.is_alive(pid, started):
             yield pid, started
+
+
+def living_containers(paths: Paths) -> Iterator[tuple[int, int]]:
+    """Yield (pid, start time) of the first processes of containers that still live, as their states name them."""
+    try:
+        ids = os.listdir(paths.containers)
+    except OSError:
+        return
+    for container_id in ids:
+        try:
+            record = read_record(f"{paths.container(container_id)}/state.json")
+            pid, started = int(record["pid"]), int(record["pid_started"])
+        except (RpodError, OSError, ValueError, KeyError, TypeError):
+            continue
+        if procfs.is_alive(pid, started):
+            yield pid, started
