@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from rootless_pod.commands.context import context_of
 from rootless_pod.commands.declare import Argument, Call, Command, flag, text
@@ -12,6 +13,8 @@ from rootless_pod.errors import Conflict, Usage
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.container.context import Context
+    from rootless_pod.state.lock import Lock
+_RETRY_SECONDS = 0.01
 
 COMMAND = Command(
     name="start",
@@ -54,6 +57,24 @@ def _start(context: Context, container_id: str, shown: str) -> str:
     return shown
 
 
+def _take_foreground(context: Context, container_id: str, lock: Lock) -> None:
+    """Take the foreground's lock; the clean-up of the last run may still hold it for a moment.
+
+    Raises:
+        Conflict: the container runs in the foreground of another command.
+    """
+    from rootless_pod.container.lookup import read
+
+    while not lock.acquire(wait=False):
+        container = read(context.paths, container_id)
+        if container.status.is_running:
+            raise Conflict(
+                f"container {container.config.name} runs in the foreground of another command already",
+                remedy=f"attach to it: rpod attach {container.config.name}",
+            )
+        time.sleep(_RETRY_SECONDS)
+
+
 def _start_attached(call: Call, context: Context, container_id: str) -> int:
     from rootless_pod.container.lookup import read
     from rootless_pod.container.run import Foreground, stay
@@ -72,11 +93,7 @@ def _start_attached(call: Call, context: Context, container_id: str) -> int:
     )
     lock = Lock(foreground_lock(context, container_id))
     with SignalWatch(stream_signals(proxy=foreground.sig_proxy)) as watch:
-        if not lock.acquire(wait=False):
-            raise Conflict(
-                f"container {config.name} runs in the foreground of another command already",
-                remedy=f"attach to it: rpod attach {config.name}",
-            )
+        _take_foreground(context, container_id, lock)
         with lock:
             with ContainerLock(context.paths, container_id):
                 started = start(context, config, attached=True)

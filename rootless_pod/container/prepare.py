@@ -7,6 +7,7 @@ import os
 from rootless_pod import log
 from rootless_pod.container.drivers import storage_driver
 from rootless_pod.container.lookup import read
+from rootless_pod.container.volumes import find_volumes
 from rootless_pod.errors import Conflict, HostUnready, RpodError
 from rootless_pod.network import attach as networks
 from rootless_pod.network.hosts import write_hostname, write_hosts
@@ -19,7 +20,6 @@ from rootless_pod.spec.prepare import prepare_rootfs
 from rootless_pod.spec.rootless import id_shift, plan_mapping
 from rootless_pod.state.record import read_bytes, write_bytes
 from rootless_pod.storage.rootfs import mount_rootfs
-from rootless_pod.volumes.resolve import MountRequest, resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,11 +76,18 @@ class Prepared:
 
 
 def prepare(
-    context: Context, config: ContainerConfig, *, image: Image | None, state: dict[str, Any], undo: Undo, takes_program: bool = False
+    context: Context,
+    config: ContainerConfig,
+    *,
+    image: Image | None,
+    state: dict[str, Any],
+    undo: Undo,
+    takes_program: bool = False,
 ) -> Prepared:
     """Mount, connect and describe the container; each step's way back goes on ``undo``.
 
-    ``takes_program``: the runtime wants the seccomp filter compiled. ``state`` is filled with what a later process needs to put it all away, and written by the caller.
+    ``takes_program``: the runtime wants the seccomp filter compiled. ``state`` is filled with what a later process
+    needs to put it all away, and written by the caller.
 
     Raises:
         RpodError: a step failed; what was done before it is on ``undo``.
@@ -104,16 +111,7 @@ def prepare(
     rootfs = mount(context, config, image, state)
     host = read_host_facts()
     cgroup = state["cgroup"] = own_cgroup(config, host.cgroups)
-    image_volumes = image.config.volumes if image is not None else ()
-    known: dict[str, str] = state.get("anonymous_volumes") or {}
-    volumes = resolve(
-        wanted_mounts(context, config, known, image_volumes),
-        paths=paths,
-        image_volumes=image_volumes,
-        image_volume=request.process.image_volume,
-        rootfs=rootfs,
-        overlay_dir=f"{paths.container(config.id)}/overlays",
-    )
+    volumes = find_volumes(context, config, image, rootfs, state)
     spec = generate(
         request.process,
         container_id=config.id,
@@ -136,8 +134,6 @@ def prepare(
         )
     for note in spec.notes:
         log.warn(note) if "runs as root" in note else log.debug(note)
-    state["anonymous_volumes"] = {**known, **{one.target: one.volume for one in volumes if one.anonymous}}
-    state["mounts"] = [shown_mount(one) for one in volumes]
     if any(one.chown for one in volumes):
         from rootless_pod.volumes.ownership import chown_sources
 
@@ -249,69 +245,6 @@ def joined_namespaces(context: Context, config: ContainerConfig) -> dict[str, st
         else:
             files[namespace] = f"/proc/{other.status.pid}/ns/{_NAMESPACE_FILES[namespace]}"
     return files
-
-
-def wanted_mounts(
-    context: Context, config: ContainerConfig, known: dict[str, str], image_volumes: tuple[str, ...]
-) -> tuple[MountRequest, ...]:
-    """Return the mounts asked for; ``known`` (destination → volume) are the anonymous volumes of an earlier start."""
-    wanted = [
-        one.replace(source=known[one.target])
-        if one.kind == "volume" and not one.source and one.target in known
-        else one
-        for one in config.request.mounts
-    ]
-    targets = {one.target for one in wanted}
-    wanted += [one for one in inherited_mounts(context, config) if one.target not in targets]
-    targets = {one.target for one in wanted}
-    wanted += [
-        MountRequest(kind="volume", target=target, source=known[target])
-        for target in image_volumes
-        if target in known and target not in targets
-    ]
-    return tuple(wanted)
-
-
-def inherited_mounts(context: Context, config: ContainerConfig) -> list[MountRequest]:
-    """Return the mounts of the containers named by ``--volumes-from``, as their state shows them."""
-    inherited: list[MountRequest] = []
-    for word in config.request.volumes_from:
-        from rootless_pod.container.lookup import find
-
-        name, _colon, options = word.partition(":")
-        other = find(context.paths, name)
-        if not other.state.get("mounts") and other.config.request.mounts:
-            inherited += other.config.request.mounts
-        for one in other.state.get("mounts", ()):
-            kind = "volume" if one.get("Name") else "bind"
-            if one["Type"] in ("bind", "volume"):
-                given = (*one["Options"], "rw" if one["RW"] and "ro" not in options.split(",") else "ro")
-                inherited.append(
-                    MountRequest(
-                        kind=kind,
-                        target=one["Destination"],
-                        source=one.get("Name") or one["Source"],
-                        options=given,
-                        copy_up=False,
-                        where=f"--volumes-from {word}",
-                    )
-                )
-    return inherited
-
-
-def shown_mount(mount: Any) -> dict[str, Any]:
-    """Return a resolved mount as ``inspect`` shows it."""
-    shown = {
-        "Type": "volume" if mount.volume else mount.type,
-        "Source": mount.source,
-        "Destination": mount.target,
-        "Driver": "local" if mount.volume else "",
-        "Mode": "",
-        "Options": [option for option in mount.options if option not in ("ro", "rw")],
-        "RW": "ro" not in mount.options,
-        "Propagation": "rprivate",
-    }
-    return {**shown, "Name": mount.volume} if mount.volume else shown
 
 
 def own_cgroup(config: ContainerConfig, cgroups: Delegation) -> str | None:

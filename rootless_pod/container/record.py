@@ -42,19 +42,19 @@ class ContainerConfig(Frozen):
         return self.request.rootfs
 
 
-def _classes() -> dict[str, type[Frozen]]:
-    from rootless_pod.volumes.resolve import MountRequest
+_CLASSES: dict[str, type[Frozen]] = {
+    one.__name__: one
+    for one in (ContainerConfig, ContainerRequest, LogRequest, NetworkRequest, PortMapping, SpecRequest)
+}
 
-    found: tuple[type[Frozen], ...] = (
-        ContainerConfig,
-        ContainerRequest,
-        LogRequest,
-        NetworkRequest,
-        PortMapping,
-        SpecRequest,
-        MountRequest,
-    )
-    return {one.__name__: one for one in found}
+
+def _class_named(name: str) -> type[Frozen] | None:
+    """Return the class of a part of a record; the rooms few containers need are imported when one does."""
+    if name == "MountRequest":
+        from rootless_pod.volumes.resolve import MountRequest
+
+        return MountRequest
+    return _CLASSES.get(name)
 
 
 def record_of(config: ContainerConfig) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def config_from(record: dict[str, Any]) -> ContainerConfig:
     Raises:
         Corrupt: it is not such a record.
     """
-    config = from_plain(record.get("container"), _classes())
+    config = from_plain(record.get("container"), _class_named)
     if not isinstance(config, ContainerConfig):
         raise Corrupt("container.json does not hold a container", remedy="remove it: rpod rm -f ID")
     return config

@@ -9,9 +9,7 @@ import os
 
 from rootless_pod.container.cleanup import cleanup
 from rootless_pod.container.create import create
-from rootless_pod.container.remove import remove
 from rootless_pod.container.start import Started, foreground_lock, start
-from rootless_pod.container.stop import send_signal
 from rootless_pod.errors import Conflict, NotFound, RpodError
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.acquire import acquire
@@ -93,6 +91,8 @@ def run(
 
 
 def _discard(context: Context, container_id: str) -> None:
+    from rootless_pod.container.remove import remove
+
     try:
         remove(context, container_id, force=True, volumes=True, timeout_seconds=0)
     except RpodError:
@@ -129,6 +129,7 @@ def stay(
 def _hand_on(context: Context, container_id: str) -> Callable[[int], None]:
     def hand_on(number: int) -> None:
         from rootless_pod.container.lookup import read
+        from rootless_pod.container.stop import send_signal
 
         try:
             send_signal(read(context.paths, container_id), number)

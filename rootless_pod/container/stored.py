@@ -7,6 +7,7 @@ from rootless_pod.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _KIND = "@"
@@ -28,24 +29,24 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def from_plain(plain: Any, classes: dict[str, type[Frozen]]) -> Any:
+def from_plain(plain: Any, class_named: Callable[[str], type[Frozen] | None]) -> Any:
     """Return what ``to_plain`` was given; lists come back as tuples, unknown fields of older records are dropped.
 
     Raises:
-        Corrupt: a class is not among ``classes`` or a field is missing.
+        Corrupt: ``class_named`` does not know a class, or a field is missing.
     """
     if isinstance(plain, list):
-        return tuple(from_plain(item, classes) for item in plain)
+        return tuple(from_plain(item, class_named) for item in plain)
     if not isinstance(plain, dict):
         return plain
     kind = plain.get(_KIND)
     if kind is None:
-        return {key: from_plain(item, classes) for key, item in plain.items()}
-    found = classes.get(kind)
+        return {key: from_plain(item, class_named) for key, item in plain.items()}
+    found = class_named(str(kind))
     if found is None:
         raise Corrupt(f"record holds an unknown kind {kind!r}")
     fields = found._fields
     try:
-        return found(**{key: from_plain(item, classes) for key, item in plain.items() if key in fields})
+        return found(**{key: from_plain(item, class_named) for key, item in plain.items() if key in fields})
     except TypeError as cause:
         raise Corrupt(f"record is incomplete: {cause}") from cause

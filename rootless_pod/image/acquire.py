@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 from rootless_pod.errors import NotFound, RpodError, Usage
 from rootless_pod.image.lookup import lookup
 from rootless_pod.oci.reference import parse_source
-from rootless_pod.storage.store import Store
+from rootless_pod.storage.lowers import has_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.oci.image import Image
     from rootless_pod.paths import Paths
 
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""The machines whose images need no closer look."""
 PULL_POLICIES = ("always", "missing", "never", "newer")
 
 
@@ -77,6 +81,8 @@ def _local(paths: Paths, name: str, platform: str | None, *, quiet: bool) -> Ima
         return None
     if image.is_host:
         return image
+    if platform is None and _ARCHITECTURES.get(os.uname().machine) == image.config.architecture:
+        return image
     from rootless_pod.oci.platform import Platform, host_platform, parse_platform, rank
 
     has = Platform(os=image.config.os, architecture=image.config.architecture, variant=image.config.variant)
@@ -91,8 +97,7 @@ def _local(paths: Paths, name: str, platform: str | None, *, quiet: bool) -> Ima
 
 def _ready(paths: Paths, image: Image, *, single_id: bool) -> Image:
     """Unpack what is missing of a local image."""
-    store = Store(paths)
-    if all(store.has_layer(chain) for chain in image.layers):
+    if all(has_layer(paths.layers, chain) for chain in image.layers):
         return image
     from rootless_pod.image.install import unpack_missing
 

@@ -64,7 +64,9 @@ def compile_profile(profile: dict[str, Any]) -> bytes:
     Raises:
         Untranslatable: see the class; nothing is lost, the profile works as JSON.
     """
-    if set(profile) - {"defaultAction", "defaultErrnoRet", "architectures", "syscalls", "flags"} or profile.get("flags"):
+    if set(profile) - {"defaultAction", "defaultErrnoRet", "architectures", "syscalls", "flags"} or profile.get(
+        "flags"
+    ):
         raise Untranslatable("a field that is not known here")
     library = _open()
     default = _action(profile.get("defaultAction"), profile.get("defaultErrnoRet"))

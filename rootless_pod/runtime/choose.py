@@ -106,7 +106,15 @@ def _find(candidates: list[tuple[str, str | None]], *, probes_dir: str, setup: s
     from rootless_pod.runtime.probe import prepare_bundle
 
     refused: list[tuple[str, str, str]] = []
-    answer = {"setup": setup, "setup_shown": setup, "name": "", "path": "", "view": False, "reason": "", "program": False}
+    answer = {
+        "setup": setup,
+        "setup_shown": setup,
+        "name": "",
+        "path": "",
+        "view": False,
+        "reason": "",
+        "program": False,
+    }
     scratch = tempfile.mkdtemp(prefix="probe-runtime-", dir=probes_dir)
     try:
         prepare_bundle(scratch)

@@ -7,7 +7,7 @@ import os
 from rootless_pod.errors import Corrupt, Refused
 from rootless_pod.frozen import Frozen
 from rootless_pod.fuse.driver import IdShift, MountedRootfs, RootfsRequest
-from rootless_pod.storage.store import Store
+from rootless_pod.storage.lowers import lower_dirs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _request(container_dir: str, *, read_only: bool, id_shift: IdShift | None, v
 
 def _layers(paths: Paths, image: Image, container_dir: str) -> tuple[str, ...]:
     """Return the directories of the layers, top first; an image without layers gets one empty directory."""
-    directories = Store(paths).lower_dirs(image.layers)
+    directories = lower_dirs(paths.layers, image.layers)
     for directory in directories:
         if not os.path.isdir(directory):
             raise Corrupt(f"a layer of image {image.id[:12]} is missing: {directory}", remedy="pull the image again")

@@ -14,6 +14,7 @@ import time
 from rootless_pod.errors import Conflict, Corrupt, HostUnready, NotFound
 from rootless_pod.linux.tree import remove_tree, syncfs
 from rootless_pod.state.record import read_record, sync_directory, write_record
+from rootless_pod.storage import lowers
 from rootless_pod.storage.flock import lock_file
 from rootless_pod.storage.layer import LayerInfo, read_layer_info
 
@@ -54,7 +55,7 @@ class Store:
 
     def has_layer(self, chain_id: str) -> bool:
         """Tell whether the layer is there (and so is whole)."""
-        return os.path.exists(f"{self._root}/{chain_id}/layer.json")
+        return lowers.has_layer(self._root, chain_id)
 
     def layer_info(self, chain_id: str) -> LayerInfo:
         """Return the record of a layer.
@@ -83,12 +84,7 @@ class Store:
 
         What lies below a layer whose root directory is opaque is left out: overlayfs does not look at that mark.
         """
-        lowers: list[str] = []
-        for chain_id in reversed(tuple(chain_ids)):
-            lowers.append(self.layer_path(chain_id))
-            if os.path.exists(f"{self._root}/{chain_id}/opaque-root"):
-                break
-        return tuple(lowers)
+        return lowers.lower_dirs(self._root, chain_ids)
 
     def staging(self) -> Staging:
         """Return a new staging directory as a context manager; left without a commit, it is removed."""
