@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from rootless_pod import modulecache
 from rootless_pod.commands import index
 from rootless_pod.commands.declare import Call
 from rootless_pod.commands.globals import PERSISTENT, RPOD, make_globals
@@ -189,6 +190,7 @@ def entry() -> NoReturn:
         sys.stderr.flush()
     except BrokenPipeError:
         code = _forget_stdout()
+    modulecache.save()
     if "threading" in sys.modules or "atexit" in sys.modules:
         sys.exit(code)
     os._exit(code)

@@ -1,0 +1,83 @@
+"""The file of a hot command's modules: used when current, never trusted beyond that."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rootless_pod.modulecache import _command_in
+
+TOP = Path(__file__).parents[1]
+SCRIPT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from rootless_pod import modulecache
+modulecache.install(sys.argv[2:])
+import rootless_pod.errors
+print(getattr(rootless_pod.errors, "MARK", "none"), type(rootless_pod.errors.__loader__).__name__)
+modulecache.save()
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of the package's start, which a test may change."""
+    place = tmp_path / "top" / "rootless_pod"
+    place.mkdir(parents=True)
+    for name in ("__init__.py", "modulecache.py", "errors.py"):
+        (place / name).write_text((TOP / "rootless_pod" / name).read_text())
+    (tmp_path / "run" / "rootless-pod").mkdir(parents=True, mode=0o700)
+    return place
+
+
+def start(package: Path, *argv: str) -> str:
+    env = {**os.environ, "XDG_RUNTIME_DIR": str(package.parents[1] / "run")}
+    words = [sys.executable, "-I", "-S", "-c", SCRIPT, str(package.parent), *argv]
+    return subprocess.run(words, env=env, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_second_start_takes_modules_from_the_file(package: Path) -> None:
+    assert start(package, "run") == "none SourceFileLoader"
+    assert start(package, "run") == "none ModuleCache"
+
+
+def test_a_changed_module_is_used_at_once_and_kept(package: Path) -> None:
+    start(package, "run")
+    with (package / "errors.py").open("a") as file:
+        file.write('MARK = "changed"\n')
+    assert start(package, "run") == "changed SourceFileLoader"
+    assert start(package, "run") == "changed ModuleCache"
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", b"\xe3" * 100])
+def test_a_damaged_file_is_made_anew(package: Path, content: bytes) -> None:
+    start(package, "run")
+    (file,) = (package.parents[1] / "run" / "rootless-pod").iterdir()
+    file.write_bytes(content)
+    assert start(package, "run") == "none SourceFileLoader"
+    assert start(package, "run") == "none ModuleCache"
+
+
+def test_a_directory_that_others_may_write_is_not_used(package: Path) -> None:
+    directory = package.parents[1] / "run" / "rootless-pod"
+    directory.chmod(0o777)
+    start(package, "run")
+    assert list(directory.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        (["run", "img"], "run"),
+        (["--root", "/x", "--log-level=debug", "ps"], "ps"),
+        (["pull", "run"], None),
+        (["--version"], None),
+        ([], None),
+    ],
+)
+def test_the_command_is_the_first_word_that_is_no_options_value(argv: list[str], command: str | None) -> None:
+    assert _command_in(argv) == command
