@@ -109,7 +109,7 @@ def plan_host(surroundings: Surroundings, root: str = "/") -> tuple[Part, ...]:
     for entry in _listing(root):
         path = f"/{entry.name}"
         if entry.is_symlink():
-            parts.append(Part(kind="symlink", path=path, text=os.readlink(f"{top}{path}")))
+            _plan_symlink(parts, top, path)
         elif not entry.is_dir(follow_symlinks=False):
             continue  # swap files and the like: nothing a program looks for
         elif entry.name in EMPTY_AT_TOP:
@@ -131,20 +131,33 @@ def _plan_directory(parts: list[Part], surroundings: Surroundings, top: str, pat
         for entry in _listing(f"{top}{path}"):
             below = f"{path}/{entry.name}"
             if entry.is_symlink():
-                parts.append(Part(kind="symlink", path=below, text=os.readlink(f"{top}{below}")))
+                _plan_symlink(parts, top, below)
             elif entry.is_dir(follow_symlinks=False):
                 _plan_directory(parts, surroundings, top, below, depth + 1)
             elif entry.is_file(follow_symlinks=False):
                 parts.append(Part(kind="file", path=below))
 
 
+def _plan_symlink(parts: list[Part], top: str, path: str) -> None:
+    try:
+        parts.append(Part(kind="symlink", path=path, text=os.readlink(f"{top}{path}")))
+    except OSError:
+        pass  # others work on this machine: it is gone, or something else by now
+
+
 def _listing(path: str) -> list[os.DirEntry[str]]:
-    with os.scandir(path) as listing:
-        return sorted(listing, key=lambda entry: entry.name)
+    try:
+        with os.scandir(path) as listing:
+            return sorted(listing, key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return []  # removed since its parent was listed
 
 
 def _mode(path: str) -> int:
-    return stat.S_IMODE(os.lstat(path).st_mode) & 0o1777
+    try:
+        return stat.S_IMODE(os.lstat(path).st_mode) & 0o1777
+    except FileNotFoundError:
+        return 0o755
 
 
 def mount_host(
@@ -210,12 +223,16 @@ def _mount_parts(
     mount.bind(top, request.merged, recursive=False)
     for number, part in enumerate(parts):
         target = f"{request.merged}{part.path}"
-        _make(part, target)
-        if part.kind == "overlay":
-            layers = (
-                (f"{above}{part.path}", part.path) if above and os.path.isdir(f"{above}{part.path}") else (part.path,)
-            )
-            _overlay(request.replace(merged=target, lower_dirs=layers), driver, part.path, number)
+        try:
+            _make(part, target)
+            if part.kind == "overlay":
+                raised = f"{above}{part.path}" if above else ""
+                layers = (raised, part.path) if raised and os.path.isdir(raised) else (part.path,)
+                _overlay(request.replace(merged=target, lower_dirs=layers), driver, part.path, number)
+        except (OSError, Refused):
+            # Others work on this machine: what is gone since it was listed is not shown.
+            if os.path.lexists(part.path):
+                raise
     if request.read_only:
         remount_read_only(request.merged)
     return MountedRootfs(path=request.merged)

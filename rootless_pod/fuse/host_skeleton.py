@@ -74,7 +74,10 @@ def _copy_directories(source: str, place: str, most: int) -> int:
                 below.append(path)
         level = below
     for path in reversed(made):
-        found = os.lstat(path)
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            continue  # removed from the host in between
         os.chmod(f"{place}{path}", stat.S_IMODE(found.st_mode))
         os.utime(f"{place}{path}", ns=(found.st_atime_ns, found.st_mtime_ns))
     return len(made)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import threading
 
 import pytest
 
@@ -10,7 +12,7 @@ from rootless_pod.errors import Corrupt, Usage
 from rootless_pod.fuse import choose
 from rootless_pod.fuse.driver import OVERFLOW_ID, IdShift, MountedRootfs, RootfsRequest, ShiftRange
 from rootless_pod.fuse.fuse_overlayfs import OLDEST, argv, parse_version
-from rootless_pod.fuse.host import Surroundings, plan_host
+from rootless_pod.fuse.host import Part, Surroundings, plan_host
 from rootless_pod.linux.overlay import option_flags
 from rootless_pod.storage.rootfs import RootfsRecord
 
@@ -133,3 +135,32 @@ def test_every_step_can_be_described(tmp_path):
     parts = plan_host(Surroundings(mounts=(("/opt/mine/rpod", "nfs"),)), make_root(tmp_path))
     assert {part.kind for part in parts} == {"overlay", "empty", "directory", "symlink", "file"}
     assert all(part.path in part.describe() for part in parts)
+
+
+def test_what_vanishes_while_it_is_listed_does_not_end_the_plan(tmp_path):
+    """Others work on this machine while the host is put together."""
+    busy = tmp_path / "srv"
+    (busy / "keep" / "mounted").mkdir(parents=True)
+    ending = threading.Event()
+
+    def churn():
+        while not ending.is_set():
+            for number in range(8):
+                os.symlink("nowhere", busy / f"link{number}")
+                os.makedirs(busy / f"dir{number}" / "keep" / "deep")
+            for number in range(8):
+                os.unlink(busy / f"link{number}")
+                shutil.rmtree(busy / f"dir{number}")
+
+    surroundings = Surroundings(
+        mounts=tuple((f"/srv/{d}/keep/m", "ext4") for d in ("keep", *map("dir{}".format, range(8))))
+    )
+    other = threading.Thread(target=churn)
+    other.start()
+    try:
+        for _ in range(300):
+            parts = plan_host(surroundings, str(tmp_path))
+            assert Part(kind="directory", path="/srv/keep", mode=0o755) in parts
+    finally:
+        ending.set()
+        other.join()
