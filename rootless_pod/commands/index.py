@@ -10,6 +10,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "container exists": ("container_exists", "Check if a container exists"),
     "cp": ("cp", "Copy files between a container and the host"),
     "create": ("create", "Create but do not start a container"),
+    "doctor": ("doctor", "Try every building block and say what mends those that fail"),
     "exec": ("exec", "Run a process in a running container"),
     "help": ("help", "Show the help of a command"),
     "history": ("history", "Show the history of an image"),

@@ -122,10 +122,10 @@ def _copy(context: Context, request: CopyRequest, source_tree: Tree, target_tree
         raise _not_found(request.source, source_tree, cause) from cause
     try:
         if request.target.is_stream:
-            members = TreeSource(source, name=_source_name(source, request.source), ids=source_tree.ids())
+            members = TreeSource(source, name=_source_name(source, request.source, source_tree), ids=source_tree.ids())
             _transfer(members, TarTarget(1))
             return
-        base, name, directory = _destination(source, request, target_tree)
+        base, name, directory = _destination(source, request, source_tree, target_tree)
         try:
             _require_outside(source, base, request)
             members = TreeSource(source, name=name, ids=source_tree.ids())
@@ -174,7 +174,7 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _source_name(fd: int, place: Place) -> bytes:
+def _source_name(fd: int, place: Place, tree: Tree) -> bytes:
     """Return the name a source has at its destination: its own, or "" where only its content is meant.
 
     A link of the host keeps the name that was typed, one of a container gives that of what it points to (as podman).
@@ -183,12 +183,16 @@ def _source_name(fd: int, place: Place) -> bytes:
     last = place.path.rstrip("/").rpartition("/")[2]
     if is_directory and (place.path.endswith("/.") or place.path == "."):
         return b""
-    if place.container or last in ("", ".", ".."):
+    if isinstance(tree, ContainerTree):
+        if os.path.samestat(os.fstat(fd), os.fstat(tree.fd)):
+            return b""
+        last = ""
+    if last in ("", ".", ".."):
         last = os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))
     return os.fsencode(last)
 
 
-def _destination(source: int, request: CopyRequest, tree: Tree) -> tuple[int, bytes, str]:
+def _destination(source: int, request: CopyRequest, source_tree: Tree, tree: Tree) -> tuple[int, bytes, str]:
     """Return the open directory to write into, the name the source gets there ("": only its content), and its path.
 
     Raises:
@@ -198,7 +202,7 @@ def _destination(source: int, request: CopyRequest, tree: Tree) -> tuple[int, by
     path = request.target.path
     found = _open_existing(tree, path)
     if found is not None and stat.S_ISDIR(os.fstat(found).st_mode):
-        return _readable(found), _source_name(source, request.source), path
+        return _readable(found), _source_name(source, request.source, source_tree), path
     if found is not None:
         os.close(found)
         if stat.S_ISDIR(os.fstat(source).st_mode):

@@ -62,6 +62,7 @@ class DirectoryTarget:
         # Clean path -> (mode, mtime), set at the end: files made inside would change the time, a missing permission
         # would keep us out.
         self._directories: dict[bytes, tuple[int, int]] = {}
+        self._devices: list[bytes] = []
 
     def put(self, member: Member) -> None:
         """Make one member, in place of a file of that name.
@@ -94,6 +95,9 @@ class DirectoryTarget:
             os.fchmod(directory, mode)
             os.utime(directory, ns=(mtime_ns, mtime_ns))
         self.close()
+        if self._devices:
+            more = f" and {len(self._devices) - 1} more" if len(self._devices) > 1 else ""
+            log.warn(f"devices can't be copied by a user: left out {shown(self._devices[0])}{more}")
 
     def close(self) -> None:
         """Close all descriptors but the base; idempotent."""
@@ -257,7 +261,7 @@ class DirectoryTarget:
         elif entry.kind == tar.FIFO:
             self._replace(above, base, lambda: os.mkfifo(base, entry.mode, dir_fd=above))
         else:
-            log.warn(f"not copied, a device: {shown(entry.name)}")
+            self._devices.append(entry.name)
             return
         uid, gid = self._wanted_owner(entry.uid, entry.gid)
         _tolerant(lambda: os.chown(base, uid, gid, dir_fd=above, follow_symlinks=False))
