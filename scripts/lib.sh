@@ -19,14 +19,15 @@ find_python() {
 
 # Go on as user $1 in a clean environment; the rest is the command. The checkout is copied where that user can't read it.
 as_user() {
-    local user=$1 id home place
+    local user=$1 id home place code=0
     shift
     id=$(id -u "$user")
     home=$(getent passwd "$user" | cut -d: -f6)
     place=$top
     if ! setpriv --reuid "$user" --regid "$user" --init-groups test -r "$top/pyproject.toml" -a -x "$top/bin"; then
         place=$(mktemp -d "/var/tmp/rpod-checkout.XXXXXX")
-        say "copying the checkout to $place, where $user can read it"
+        trap 'rm -rf "$place"' EXIT
+        say "copying the checkout to $place, where $user can read it, for as long as this takes"
         cp -a "$top/." "$place/"
         chown -R "$user": "$place"
     fi
@@ -37,12 +38,30 @@ as_user() {
         ${PIP_TRUSTED_HOST:+PIP_TRUSTED_HOST="$PIP_TRUSTED_HOST"} ${PIP_CERT:+PIP_CERT="$PIP_CERT"} \
         ${SSL_CERT_FILE:+SSL_CERT_FILE="$SSL_CERT_FILE"} ${REQUESTS_CA_BUNDLE:+REQUESTS_CA_BUNDLE="$REQUESTS_CA_BUNDLE"} \
         ${https_proxy:+https_proxy="$https_proxy"} ${http_proxy:+http_proxy="$http_proxy"} ${no_proxy:+no_proxy="$no_proxy"} \
-        "$@")
+        "$@") || code=$?
+    if [ "$place" != "$top" ]; then
+        rm -rf "$place"
+        trap - EXIT
+    fi
+    return $code
+}
+
+# Where tools keep what they write: the checkout may belong to somebody else.
+keep_caches_in() {
+    mkdir -p "$1"
+    export PYTHONPYCACHEPREFIX="$1/pycache" RUFF_CACHE_DIR="$1/ruff" MYPY_CACHE_DIR="$1/mypy"
+    export HYPOTHESIS_STORAGE_DIRECTORY="$1/hypothesis" PYTEST_ADDOPTS="${PYTEST_ADDOPTS:-} -o cache_dir=$1/pytest"
 }
 
 # Make or renew the environment $1 with this checkout and the extras $2 (such as "[dev]") installed; quiet unless it fails.
+# Nothing is done where the same was installed before.
 install_checkout() {
-    local place=$1 extras=$2 python source log
+    local place=$1 extras=$2 python source log installed
+    installed="$extras $(cd "$top" && find rootless_pod bin pyproject.toml -type f ! -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum | sha256sum)"
+    if [ -x "$place/bin/rpod" ] && "$place/bin/python" -c '' 2>/dev/null \
+        && [ "$(cat "$place/installed.sha256" 2>/dev/null)" = "$installed" ]; then
+        return
+    fi
     python=$(find_python)
     if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         say "$python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2
@@ -60,6 +79,7 @@ install_checkout() {
         rm -rf "$source" "$log"
         return 1
     fi
+    printf '%s\n' "$installed" >"$place/installed.sha256"
     rm -rf "$source" "$log"
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 TOP = Path(__file__).parents[1]
@@ -21,8 +22,7 @@ from rootless_pod.commands.declare import Command, Option  # noqa: E402
 NOTES = {
     ("", "--network"): (
         "different",
-        "pasta, slirp4netns, host, none, container:NAME, ns:PATH; no bridges. Not given: pasta where it works, "
-        "else slirp4netns, else host with a line that says why",
+        "no bridges; not given: pasta where it works, else slirp4netns, else host with a line that says why",
     ),
     ("", "--publish"): ("better", "a port that is taken is reported with the next free one"),
     ("", "--userns"): (
@@ -44,6 +44,13 @@ WORDS = {
     "pull": "Also from `oci:`, `oci-archive:` and `docker-archive:`; each blob is checked while it streams.",
     "exec": "Without a terminal the process is started by the runtime directly, no second monitor stays beside it.",
 }
+INTRODUCTION = """# rpod beside podman
+
+Written by `scripts/podman-table` from the declarations of rpod's commands; a test holds it current. Compared with
+podman 4.3.1. **same**: type what you know. **better**, **different**: the note says how. **refused**: known, and
+answered with the reason and what to do instead, because an option that is silently ignored is worse than none.
+Options that podman got later (`run --gpus`, `--health-startup-cmd` …) are known too and treated alike.
+"""
 COLUMNS = "| option | | |\n|---|---|---|\n"
 
 
@@ -66,6 +73,10 @@ def mark_of(command: str, flag: str, option: Option | None) -> tuple[str, str]:
         reason, _semicolon, remedy = option.refuse.partition("; ")
         return "different", f"only {', '.join(option.choices)}: {reason}. {remedy[:1].upper()}{remedy[1:]}"
     return "same", ""
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return " ".join(f"`{one}`" for one in sorted(words))
 
 
 def section(words: str, command: Command, flags: list[str]) -> str:
@@ -112,18 +123,13 @@ def page() -> str:
         f"{counts[mark]} {mark}" for mark in ("same", "better", "different", "refused", "missing") if mark in counts
     )
     return (
-        "# rpod beside podman\n\n"
-        "Written by `scripts/podman-table` from the declarations of rpod's commands; a test holds it current. Compared with\n"
-        "podman 4.3.1. **same**: type what you know. **better**, **different**: the note says how. **refused**: known, and\n"
-        "answered with the reason and what to do instead, because an option that is silently ignored is worse than none.\n"
-        "Options that podman got later (`run --gpus`, `--health-startup-cmd` …) are known too and treated alike.\n\n"
-        f"Options of the commands below: {total}.\n\n"
-        "## Commands\n\n"
-        "Here: " + " ".join(f"`{words}`" for words in sorted(words for words in here if words in podman)) + "\n\n"
-        "Other spellings of the same: " + ", ".join(f"`{a}` = `{b}`" for a, b in sorted(aliases.items())) + "\n\n"
-        "Only here: " + " ".join(f"`{words}`" for words in own) + "\n\n"
-        "Not here yet: " + " ".join(f"`{words}`" for words in absent) + "\n\n"
-        "## Options\n\n" + "".join(sections)
+        INTRODUCTION
+        + f"\nOptions of the commands below: {total}.\n\n## Commands\n\n"
+        + f"Here: {_quoted(words for words in here if words in podman)}\n\n"
+        + "Other spellings of the same: "
+        + ", ".join(f"`{a}` = `{b}`" for a, b in sorted(aliases.items()))
+        + f"\n\nOnly here: {_quoted(own)}\n\nNot here yet: {_quoted(absent)}\n\n## Options\n\n"
+        + "".join(sections)
     ).rstrip("\n") + "\n"  # fmt: skip
 
 

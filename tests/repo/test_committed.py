@@ -14,7 +14,7 @@ UNFINISHED = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" + "XX"
 PACKAGE_HOSTS = re.compile(
     "|".join(["pypi" + r"\.org", "python" + r"hosted\.org", "crates" + r"\.io", "registry" + r"\.npmjs"])
 )
-MACHINE_PATHS = re.compile("|".join(["/wor" + r"k/(main|shared|\.library)", "/tmp/ve" + "nv", "/home/rpod"]))
+MACHINE_PATHS = re.compile("|".join(["/wor" + r"k/(main|shared|\.library)", "/tmp/ve" + "nv", "/home/" + "rpod"]))
 BARE_SILENCE = re.compile(r"#\s*noqa\s*(?!:)|#\s*type:\s*ignore\s*(?!\[)")
 GENERATED = re.compile(
     r"(^|/)(__pycache__|[^/]*\.egg-info|dist|build|\.mypy_cache|\.ruff_cache|\.hypothesis|\.venv)(/|$)|\.pyc$"
