@@ -84,9 +84,24 @@ def _remove_cgroup(paths: Paths, container: Container) -> None:
             path = jsontext.loads(file.read())["linux"]["cgroupsPath"]
     except (OSError, ValueError, LookupError, TypeError):
         return
-    from rootless_pod.linux.cgroup import remove_cgroup
+    if path:
+        end_cgroup(path)
 
+
+def end_cgroup(path: str, timeout_seconds: float = 2.0) -> bool:
+    """Kill whatever is in the cgroup ``path`` and remove it; return whether it is gone."""
+    import time
+
+    from rootless_pod.linux.cgroup import kill_cgroup, remove_cgroup
+
+    deadline = time.monotonic() + timeout_seconds
     try:
-        remove_cgroup(path)
+        while not remove_cgroup(path):
+            kill_cgroup(path)
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.005)  # the dying leave the cgroup one by one, and nothing tells of the last
     except OSError as cause:
         log.debug(f"remove cgroup {path}: {cause}")
+        return False
+    return True

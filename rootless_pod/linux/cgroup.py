@@ -112,3 +112,16 @@ def _write(path: str, text: str) -> None:
         os.write(fd, text.encode())
     finally:
         os.close(fd)
+
+
+def kill_cgroup(path: str, *, root: str = ROOT) -> None:
+    """Kill every process in the cgroup ``path`` and below (``cgroup.kill``, Linux 5.14; one by one before)."""
+    try:
+        _write(f"{root}{path}/cgroup.kill", "1")
+    except FileNotFoundError:
+        for directory, _names, _files in os.walk(f"{root}{path}"):
+            for pid in read_text(f"{directory}/cgroup.procs").split():
+                try:
+                    os.kill(int(pid), 9)
+                except ProcessLookupError:
+                    continue
