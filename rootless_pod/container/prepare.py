@@ -217,7 +217,7 @@ def mount(context: Context, config: ContainerConfig, image: Image | None, state:
         image=image,
         lower=request.rootfs,
         driver=driver,
-        read_only=process.read_only,
+        read_only=False,  # the runtime makes it so in the end: until then mount points are made in it
         id_shift=shift,
         volatile=request.auto_remove,
         options=context.storage_options,
