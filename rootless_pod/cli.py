@@ -9,8 +9,10 @@ from rootless_pod import modulecache
 from rootless_pod.commands import index
 from rootless_pod.commands.declare import Call
 from rootless_pod.commands.globals import PERSISTENT, RPOD, make_globals
+from rootless_pod.commands.lookup import find_command
 from rootless_pod.commands.parse import HelpWanted, parse
-from rootless_pod.errors import RpodError, Usage
+from rootless_pod.commands.report import report, say
+from rootless_pod.errors import RpodError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,43 +31,6 @@ def load(module: str) -> ModuleType:
     name = f"rootless_pod.commands.{module}"
     __import__(name)
     return sys.modules[name]
-
-
-def find_command(words: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """Split ``words`` into the command's words in ``index.COMMANDS`` and what is left.
-
-    Raises:
-        HelpWanted: a group is named together with ``--help``.
-        Usage: there is no such command.
-    """
-    if not words:
-        raise Usage("no command given", remedy="run 'rpod --help' for the list of commands")
-    first, rest = words[0], words[1:]
-    found = index.resolve(first)
-    if found:
-        return found, rest
-    if first not in index.GROUPS:
-        raise _no_such(first, "")
-    if not rest:
-        raise Usage(f"no command of 'rpod {first}' given", remedy=f"run 'rpod {first} --help' for the list")
-    if rest[0] in ("--help", "-h"):
-        raise HelpWanted
-    found = index.resolve(f"{first} {rest[0]}")
-    if not found:
-        raise _no_such(rest[0], first)
-    return found, rest[1:]
-
-
-def _no_such(word: str, group: str) -> Usage:
-    from rootless_pod.commands.nearest import nearest
-
-    where = f"rpod {group}".rstrip()
-    if word.startswith("-"):
-        return Usage(f"unknown option {word} of '{where}'", remedy=f"run '{where} --help'")
-    known = [*index.within(group), *(() if group else index.GROUPS)]
-    guess = nearest(word, known)
-    remedy = f"use '{where} {guess}', or run '{where} --help'" if guess else f"run '{where} --help' for the list"
-    return Usage(f"unknown command '{where} {word}'", remedy=remedy)
 
 
 def dispatch(argv: Sequence[str]) -> int:
@@ -130,23 +95,11 @@ def _show_help(words: Sequence[str]) -> int:
     return show_help(words)
 
 
-def _say(text: str) -> None:
-    os.write(2, f"{text}\n".encode(errors="backslashreplace"))
-
-
-def report(error: RpodError) -> int:
-    """Print an expected failure and its remedy; return the exit code."""
-    _say(f"Error: {error.message}")
-    if error.remedy:
-        _say(f"  {error.remedy}")
-    return error.exit_code
-
-
 def _report_bug() -> int:
     import traceback
 
     traceback.print_exc()
-    _say(REPORT_BUGS)
+    say(REPORT_BUGS)
     return 125
 
 

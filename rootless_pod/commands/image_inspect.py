@@ -45,7 +45,7 @@ def main(call: Call) -> int:
         try:
             found.append(inspect_image(call.paths, name))
         except RpodError as error:
-            from rootless_pod.cli import report
+            from rootless_pod.commands.report import report
 
             code = report(error)
     if call.text("format") in ("json", ""):

@@ -46,7 +46,7 @@ def main(call: Call) -> int:
             missing.append(error)
     _print(call.text("format"), found)
     if missing:
-        from rootless_pod.cli import report
+        from rootless_pod.commands.report import report
 
         sys.stdout.flush()
         for one in missing:

@@ -62,7 +62,7 @@ def main(call: Call) -> int:
             for image in pull(call.paths, name, options):
                 sys.stdout.write(f"{image.id}\n")
         except RpodError as error:
-            from rootless_pod.cli import report
+            from rootless_pod.commands.report import report
 
             sys.stdout.flush()
             code = report(error)

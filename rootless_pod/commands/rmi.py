@@ -72,7 +72,7 @@ def _remove(call: Call, name: str, *, force: bool) -> int:
 
 
 def _report(error: RpodError) -> int:
-    from rootless_pod.cli import report
+    from rootless_pod.commands.report import report
 
     sys.stdout.flush()
     return report(error)

@@ -100,7 +100,7 @@ def for_each(ids: list[str], action: Callable[[str], str | None]) -> int:
         try:
             words = action(one)
         except RpodError as error:
-            from rootless_pod.cli import report
+            from rootless_pod.commands.report import report
 
             code = report(error)
         else:

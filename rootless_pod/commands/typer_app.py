@@ -198,7 +198,7 @@ def show_help(words: Sequence[str]) -> int:
     Raises:
         Usage: there is no such command.
     """
-    from rootless_pod.cli import find_command
+    from rootless_pod.commands.lookup import find_command
 
     plain = [word for word in words if not word.startswith("-")][:2]
     group = plain[0] if len(plain) == 1 and plain[0] in index.GROUPS else ""

@@ -1,0 +1,22 @@
+"""What is said on stderr when a command fails. HOT."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless_pod.errors import RpodError
+
+
+def say(text: str) -> None:
+    """Write a line to stderr at once, whatever Python's own streams hold back."""
+    os.write(2, f"{text}\n".encode(errors="backslashreplace"))
+
+
+def report(error: RpodError) -> int:
+    """Print an expected failure and its remedy; return the exit code."""
+    say(f"Error: {error.message}")
+    if error.remedy:
+        say(f"  {error.remedy}")
+    return error.exit_code
