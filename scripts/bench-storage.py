@@ -22,7 +22,7 @@ sys.path.insert(0, REPOSITORY)
 
 from rootless_pod.fuse.choose import ORDER, driver_named, try_in_child  # noqa: E402
 from rootless_pod.fuse.driver import RootfsRequest  # noqa: E402
-from rootless_pod.fuse.remove import remove_tree  # noqa: E402
+from rootless_pod.linux.tree import remove_tree  # noqa: E402
 
 PLAIN = "directory"
 LAYERS = 4

@@ -76,7 +76,7 @@ def measure(world: World) -> dict[str, int]:
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                processes += os.readlink(f"/proc/{name}/ns/user") == own
+                processes += os.readlink(f"/proc/{name}/ns/user") == own and world.alive(int(name))
             except OSError:
                 continue
     pause = Path(f"/proc/{world.pause()}/status").read_text()

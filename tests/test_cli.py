@@ -280,6 +280,7 @@ def fake_package(directory):
     (directory / "rootless_pod").mkdir(parents=True)
     (directory / "rootless_pod/__init__.py").write_text("")
     (directory / "rootless_pod/cli.py").write_text(REPORT)
+    shutil.copy(TOP / "rootless_pod/modulecache.py", directory / "rootless_pod")
 
 
 def test_installed_it_runs_beside_its_python_without_site(prefix):

@@ -27,9 +27,10 @@ def main(call: Call) -> int:
     from rootless_pod.container.exec import running
     from rootless_pod.container.run import Foreground, stay
     from rootless_pod.container.start import Started
-    from rootless_pod.monitor.attach import connect, stream_signals
+    from rootless_pod.monitor.attach import connect, resize, stream_signals
     from rootless_pod.monitor.detachkeys import parse_detach_keys
     from rootless_pod.monitor.signals import SignalWatch
+    from rootless_pod.monitor.terminal import window_size
 
     ids = selected(call)
     if len(ids) != 1:
@@ -43,6 +44,9 @@ def main(call: Call) -> int:
     container = running(context, ids[0])
     bundle = context.paths.bundle(container.id)
     with SignalWatch(stream_signals(proxy=foreground.sig_proxy)) as watch:
+        size = window_size(0) if container.config.request.process.terminal and foreground.stdin else None
+        if size is not None:
+            resize(bundle, *size)
         started = Started(
             id=container.id,
             pid=container.status.pid,

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "image exists": ("image_exists", "Check if an image exists"),
     "image inspect": ("image_inspect", "Display the configuration of images"),
     "images": ("images", "List images in local storage"),
+    "info": ("info", "Show what rpod uses here: host, store, drivers and why"),
     "inspect": ("inspect", "Display the configuration of containers and images"),
     "kill": ("kill", "Send a signal to running containers"),
     "load": ("load", "Load images from an archive"),
@@ -29,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "save": ("save", "Save images to an archive"),
     "start": ("start", "Start containers"),
     "stop": ("stop", "Stop running containers"),
+    "system migrate": ("system_migrate", "Use changed sub-ids: stop all containers and give up the user namespace"),
     "tag": ("tag", "Add a name to an image"),
     "unshare": ("unshare", "Run a command in your user namespace"),
     "untag": ("untag", "Remove names from an image"),
@@ -63,11 +65,13 @@ ALIASES: dict[str, str] = {
     "image tag": "tag",
     "image untag": "untag",
     "list": "ps",
+    "system info": "info",
 }
 
 GROUPS: dict[str, str] = {
     "container": "Manage containers",
     "image": "Manage images",
+    "system": "Manage rpod itself",
 }
 
 

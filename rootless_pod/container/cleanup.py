@@ -36,7 +36,9 @@ def cleanup(context: Context, container_id: str, *, remove: bool = False) -> Sta
     try:
         with ContainerLock(context.paths, container_id):
             container = read(context.paths, container_id)
-            if remove and container.status.unsettled and not container.status.lost:
+            status = container.status
+            under_way = container.state.get("status") in states.UNDER_WAY
+            if remove and status.unsettled and not status.lost and not under_way:
                 # It goes at once: no final state is written for nobody to read.
                 release(context, container)
             else:
@@ -149,7 +151,7 @@ def _delete_from_runtime(context: Context, container: Container) -> None:
     pid, started = container.state.get("pid", 0), container.state.get("pid_started")
     if started is not None and not procfs.is_alive(pid, started) and _remove_cgroup(container):
         # Nothing lives in it: its directory is all the runtime would remove, and calling it costs 5 ms.
-        from rootless_pod.fuse.remove import remove_tree
+        from rootless_pod.linux.tree import remove_tree
 
         remove_tree(directory)
         return
@@ -189,7 +191,7 @@ def _unmount(context: Context, container: Container) -> None:
 
 def drop_bundle(context: Context, container_id: str) -> None:
     """Remove the bundle directory, and exit files nobody can want any more."""
-    from rootless_pod.fuse.remove import remove_tree
+    from rootless_pod.linux.tree import remove_tree
 
     bundle = context.paths.bundle(container_id)
     if os.path.isdir(bundle):

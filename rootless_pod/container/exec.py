@@ -81,7 +81,7 @@ def execute(context: Context, container_id: str, command: ExecCommand, foregroun
             return _direct(container_id, command, process, runtime, directory, foreground)
         return _monitored(context, container, command, process, runtime, directory, foreground)
     finally:
-        from rootless_pod.fuse.remove import remove_tree
+        from rootless_pod.linux.tree import remove_tree
 
         remove_tree(directory)
 

@@ -91,7 +91,7 @@ def anonymous_volumes(container: Container) -> tuple[str, ...]:
 
 
 def _delete_tree(path: str) -> None:
-    from rootless_pod.fuse.remove import remove_tree
+    from rootless_pod.linux.tree import remove_tree
 
     try:
         remove_tree(path)

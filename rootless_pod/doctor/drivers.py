@@ -30,7 +30,7 @@ def check_storage(paths: Paths) -> list[Finding]:
                 remedy = useful(failure[1])
                 findings.append(Finding(subject=f"storage {name}", state=NOTE, text=failure[0], remedy=remedy))
     finally:
-        from rootless_pod.fuse.remove import remove_tree
+        from rootless_pod.linux.tree import remove_tree
 
         remove_tree(scratch)
     return _one_is_enough(findings, FAILED)
@@ -71,7 +71,7 @@ def check_network(paths: Paths) -> list[Finding]:
 
 def check_runtimes(paths: Paths, wanted: str | None = None) -> list[Finding]:
     """Run a trial container with each OCI runtime."""
-    from rootless_pod.fuse.remove import remove_tree
+    from rootless_pod.linux.tree import remove_tree
     from rootless_pod.runtime.choose import ORDER, choose_runtime
     from rootless_pod.userns.enter import enter
 

@@ -116,7 +116,7 @@ def _because(name: str, refused: list[list[str]], *, id_shift: bool) -> str:
 
 def try_in_child(name: str, scratch_dir: str, *, id_shift: bool = False) -> tuple[str, str] | None:
     """Probe one driver in a throw-away child; return None if it works, else (reason, remedy)."""
-    from rootless_pod.fuse.remove import remove_tree
+    from rootless_pod.linux.tree import remove_tree
 
     scratch = f"{scratch_dir}/.probe-{os.urandom(6).hex()}"
     os.mkdir(scratch, 0o700)

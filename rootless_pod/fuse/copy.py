@@ -11,8 +11,8 @@ import stat
 
 from rootless_pod.errors import HostUnready, Refused
 from rootless_pod.fuse.driver import MountedRootfs
-from rootless_pod.fuse.remove import remove_tree
 from rootless_pod.fuse.whiteout import OPAQUE_NAME, hidden_name, is_opaque, is_whiteout
+from rootless_pod.linux.tree import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless_pod.fuse.remove import remove_tree
+from rootless_pod.linux.tree import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -132,7 +132,7 @@ def drop_volatile_mark(work: str) -> None:
     The mark guards against a power cut; a container that is thrown away has nothing to lose by one.
     """
     if os.path.lexists(f"{work}/work/incompat"):
-        from rootless_pod.fuse.remove import remove_tree
+        from rootless_pod.linux.tree import remove_tree
 
         remove_tree(f"{work}/work")
 

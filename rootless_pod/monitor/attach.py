@@ -111,7 +111,7 @@ def stream(
 
     ``terminal`` says that the container has one: then a ``stdin`` that is a terminal is raw meanwhile, and its size
     goes to ``on_resize(rows, columns)`` (by default to the container) whenever it changes. The end of ``stdin``
-    closes the container's. ``detach_keys`` count where ``stdin`` is a terminal.
+    closes the container's; a terminal that hangs up detaches. ``detach_keys`` count where ``stdin`` is a terminal.
     ``on_signal`` gets each signal of ``proxied_signals()``; ``watch`` is a ``SignalWatch`` the caller entered earlier
     for them, so that none is lost before. ``BROKEN_PIPE``: the reader of our stdout or stderr went away; the
     container runs on. The attachment stays the caller's to close; nothing of ``stdin`` beyond what was sent is read.
@@ -127,6 +127,7 @@ def stream(
     bundle = attachment.bundle
     flow.on_resize = on_resize or (lambda rows, columns: resize(bundle, rows, columns))
     flow.on_signal = on_signal
+    flow.end_is_hang_up = raw is not None
     os.set_blocking(attachment.fd, False)
     if own_watch is not None:
         own_watch.__enter__()
@@ -167,6 +168,8 @@ class _Flow:
         self.watch: SignalWatch | None = None
         self.on_signal: Callable[[int], object] | None = None
         self.on_resize: Callable[[int, int], object] | None = None
+        self.end_is_hang_up = False
+        """A raw terminal has no other end: ctrl-d is a byte there."""
 
     def run(self) -> str:
         """Copy until there is an outcome."""
@@ -260,6 +263,9 @@ class _Flow:
             data = b""
         if data:
             self._to_container = self._keys.feed(data)
+        elif self.end_is_hang_up:
+            self._outcome = DETACHED
+            return
         else:
             self._stdin = None
             self._half_close = True

@@ -199,7 +199,7 @@ def remove_rootfs(container_dir: str) -> None:
         Refused: something stays mounted or can't be removed; the message names it.
     """
     from rootless_pod.fuse.native import detach
-    from rootless_pod.fuse.remove import remove_tree
+    from rootless_pod.linux.tree import remove_tree
 
     detach(merged_path(container_dir))
     try:

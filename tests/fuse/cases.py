@@ -18,8 +18,8 @@ import subprocess
 
 from rootless_pod.errors import Refused
 from rootless_pod.fuse.driver import IdShift, RootfsRequest, ShiftRange
-from rootless_pod.fuse.remove import remove_tree
 from rootless_pod.linux import procfs
+from rootless_pod.linux.tree import remove_tree
 from tests.fuse.world import BIG, TEXT, WEIRD, get, put, whiteout
 
 RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2

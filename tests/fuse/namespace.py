@@ -71,5 +71,5 @@ def run_inside(ids, argv, *, timeout=170, env=None):
 def remove_inside(path):
     """Remove a directory with whatever ids lie in it."""
     mode = "subid" if reason_not("subid") is None else "single"
-    run_inside(mode, ["-c", f"from rootless_pod.fuse.remove import empty_tree\nempty_tree({path!r})"])
+    run_inside(mode, ["-c", f"from rootless_pod.linux.tree import empty_tree\nempty_tree({path!r})"])
     shutil.rmtree(path, ignore_errors=True)

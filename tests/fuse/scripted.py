@@ -18,8 +18,8 @@ from rootless_pod.fuse.copy import Copy, copied_tree
 from rootless_pod.fuse.driver import IdShift, RootfsRequest, ShiftRange
 from rootless_pod.fuse.fuse_overlayfs import FuseOverlayfs
 from rootless_pod.fuse.native import NativeOverlay
-from rootless_pod.fuse.remove import remove_tree
 from rootless_pod.linux import mount, overlay, procfs
+from rootless_pod.linux.tree import remove_tree
 from rootless_pod.paths import Paths
 from rootless_pod.storage import rootfs
 from tests.fuse.world import get, put, snapshot

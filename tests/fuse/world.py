@@ -8,7 +8,7 @@ import stat
 
 from rootless_pod.fuse.choose import driver_named
 from rootless_pod.fuse.driver import RootfsRequest
-from rootless_pod.fuse.remove import remove_tree
+from rootless_pod.linux.tree import remove_tree
 
 TEXT = b"a line from the bottom layer\n"
 BIG = hashlib.sha256(b"big").digest() * 40_000
