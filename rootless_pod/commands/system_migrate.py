@@ -1,0 +1,47 @@
+"""``rpod system migrate``."""
+
+from __future__ import annotations
+
+import os
+
+from rootless_pod.commands.context import context_of
+from rootless_pod.commands.declare import Call, Command, Option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless_pod.container.context import Context
+
+COMMAND = Command(
+    name="migrate",
+    summary="Use changed sub-ids: stop all containers and give up the user namespace",
+    help=(
+        "Stops all running containers and the process that holds your user namespace. The next command makes it anew, "
+        "with the subordinate ids that /etc/subuid and /etc/subgid give you then. Prints the containers it stopped. "
+        "Files that were made under other ids keep their owners: remove images and containers first if ranges move."
+    ),
+    options=(
+        Option(
+            name="--new-runtime",
+            hidden=True,
+            refuse="a container takes the runtime of the moment at each start; name one with rpod --runtime NAME start",
+        ),
+    ),
+    examples=("rpod system migrate",),
+    needs_userns=False,
+)
+
+
+def main(call: Call) -> int:
+    """Stop, end, forget."""
+    from rootless_pod.container.migrate import migrate
+    from rootless_pod.userns.enter import enter
+
+    paths = call.paths
+    paths.prepare()
+
+    def entered() -> Context:
+        return context_of(call.replace(places=paths, namespace=enter(paths)))
+
+    for name in migrate(paths, entered):
+        os.write(1, f"{name}\n".encode())
+    return 0
