@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -280,7 +281,7 @@ def fake_package(directory):
     (directory / "rootless_pod").mkdir(parents=True)
     (directory / "rootless_pod/__init__.py").write_text("")
     (directory / "rootless_pod/cli.py").write_text(REPORT)
-    shutil.copy(TOP / "rootless_pod/modulecache.py", directory / "rootless_pod")
+    shutil.copy(REPO / "rootless_pod/modulecache.py", directory / "rootless_pod")
 
 
 def test_installed_it_runs_beside_its_python_without_site(prefix):
