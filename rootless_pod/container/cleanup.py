@@ -201,7 +201,7 @@ def drop_bundle(context: Context, container_id: str) -> None:
 
 
 def _sweep_exit_files(context: Context) -> None:
-    """An exit file outlives its container for ``EXIT_FILE_KEPT_SECONDS``: a ``wait`` beside ``--rm`` reads it.
+    """Drop exit files without a container after ``EXIT_FILE_KEPT_SECONDS``: a ``wait`` beside ``--rm`` reads them.
 
     Where containers end faster than that, only the last ``EXIT_FILES_KEPT`` stay.
     """

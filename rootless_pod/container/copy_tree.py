@@ -8,6 +8,7 @@ mount, and it vanishes with this process however it ends.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 
 from rootless_pod import log
 from rootless_pod.container.lookup import read
@@ -56,20 +57,20 @@ def _mapped(ranges: tuple[IdRange, ...], number: int, *, inward: bool) -> int:
     return OVERFLOW_ID
 
 
-class Tree:
+class Tree(ABC):
     """One root directory that paths are resolved in. Close it (or leave its block) when done."""
 
     name = "the host"
 
+    @abstractmethod
     def open(self, path: str, flags: int) -> int:
         """Open ``path``; symbolic links are followed as a process of this tree would (raises OSError)."""
-        raise NotImplementedError
 
     def ids(self) -> Ids:
         """Return how ids are mapped."""
         return Ids()
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - a tree that holds nothing has nothing to give back
         """Give everything back; idempotent."""
 
     def __enter__(self) -> Self:

@@ -252,7 +252,7 @@ def _uptime() -> str:
 
 
 def _cgroup_version() -> str:
-    """Return ``v2`` where the host has no hierarchy of version 1 (inside our namespace a cgroup2 of ours may cover it)."""
+    """Return ``v2`` where the host has no hierarchy of version 1 (our own cgroup2 may cover it inside)."""
     try:
         lines = procfs.read_text("/proc/self/cgroup").splitlines()
     except OSError:

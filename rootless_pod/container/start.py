@@ -88,9 +88,7 @@ def _start_once(
     with Undo() as undo:
         undo.push(_note_failure, context, container)
         _be_found(context, config.id)
-        prepared = prepare(
-            context, config, image=image, state=state, undo=undo, takes_program=runtime.takes_program
-        )
+        prepared = prepare(context, config, image=image, state=state, undo=undo, takes_program=runtime.takes_program)
         undo.push(prepared.close)
         write_state(context.paths, config.id, state)
         monitored = _monitor(context, config, prepared, runtime, preserve_fds, attached=attached)
@@ -165,7 +163,10 @@ def _note_failure(context: Context, container: Container) -> None:
 
 
 def _monitor(
-    context: Context, config: ContainerConfig, prepared: Prepared, runtime: Runtime,
+    context: Context,
+    config: ContainerConfig,
+    prepared: Prepared,
+    runtime: Runtime,
     preserve_fds: tuple[int, ...],
     *,
     attached: bool,
@@ -200,7 +201,7 @@ def exit_command(context: Context, config: ContainerConfig, *, attached: bool) -
     """Return what the monitor runs when the container has ended: its clean-up.
 
     Beside a command that stays in the foreground and cleans up itself, a shell waits for that command's lock and finds
-    nothing left; starting Python for it would take time from the next container. Killed, the command lets go of the lock.
+    nothing left; starting Python for it would take time from the next container. Killed, the command lets go of it.
     """
     words = ["container", "cleanup", *(["--rm"] if config.request.auto_remove else []), config.id]
     command = context.command(*words)
