@@ -29,7 +29,8 @@ def main(call: Call) -> int:
     context = context_of(call)
 
     def send(container_id: str) -> str:
+        name = shown(call, container_id)  # after it, a container with --rm has no name any more
         kill(context, container_id, number)
-        return shown(call, container_id)
+        return name
 
     return for_each(selected(call, among=lambda one: one.status.is_running), send)

@@ -32,7 +32,8 @@ def main(call: Call) -> int:
     context, seconds = context_of(call), call.number("time")
 
     def end(container_id: str) -> str:
+        name = shown(call, container_id)  # after it, a container with --rm has no name any more
         stop(context, container_id, timeout_seconds=seconds)
-        return shown(call, container_id)
+        return name
 
     return for_each(selected(call, among=lambda one: one.status.is_running), end)

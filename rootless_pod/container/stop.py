@@ -7,7 +7,7 @@ import os
 from rootless_pod.container import status as states
 from rootless_pod.container.cleanup import read_settled, settle
 from rootless_pod.container.lookup import read
-from rootless_pod.errors import Conflict, TimedOut
+from rootless_pod.errors import Conflict, NotFound, TimedOut
 from rootless_pod.linux import procfs, signals
 from rootless_pod.state.containers import ContainerLock, write_state
 
@@ -91,8 +91,14 @@ def stop(context: Context, container_id: str, *, timeout_seconds: int | None = N
         _mark_stopped_by_user(context, container_id)
         grace = container.config.request.stop_timeout_seconds if timeout_seconds is None else timeout_seconds
         _end(context, container, grace)
-    with ContainerLock(context.paths, container_id):
-        return settle(context, _wait_for_monitor(context, container_id))
+    try:
+        with ContainerLock(context.paths, container_id):
+            return settle(context, _wait_for_monitor(context, container_id))
+    except NotFound:
+        # Its own clean-up was faster: one that was run with --rm is gone once it has stopped.
+        if container.config.request.auto_remove:
+            return container
+        raise
 
 
 def _mark_stopped_by_user(context: Context, container_id: str) -> None:
