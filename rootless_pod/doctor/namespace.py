@@ -11,7 +11,7 @@ from rootless_pod.linux import procfs
 from rootless_pod.programs.find import find_program
 from rootless_pod.userns import parent
 from rootless_pod.userns.pause import read_pause
-from rootless_pod.userns.subid import subordinate_ranges, user_name
+from rootless_pod.userns.subid import lending_command, subordinate_ranges, user_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _ids_finding() -> Finding:
         subject="subordinate ids",
         state=LIMITED,
         text=f"only {counts[0]} uids and {counts[1]} gids: images that use higher ids can't be unpacked",
-        remedy=f"ask an administrator to run: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
+        remedy=f"ask an administrator to run: {lending_command(user, uids=True, gids=True)}",
     )
 
 

@@ -14,7 +14,7 @@ from rootless_pod.userns import messages
 from rootless_pod.userns.child import run_child
 from rootless_pod.userns.idmap import IdMap, IdRange, format_map, helper_arguments, map_of, parse_map
 from rootless_pod.userns.pause import UserNamespace, pause_argv, write_pause
-from rootless_pod.userns.subid import subordinate_ranges, user_name
+from rootless_pod.userns.subid import lending_command, subordinate_ranges, user_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ def subid_plan() -> Plan:
     """
     uids, gids = subordinate_ranges()
     user = user_name(os.getuid())
-    for ranges, file, option in ((uids, "/etc/subuid", "--add-subuids"), (gids, "/etc/subgid", "--add-subgids")):
-        if not ranges:
-            raise MapRefused(
-                f"no subordinate ids for {user} in {file}",
-                remedy=f"ask an administrator to run: usermod {option} 100000-165535 {user}",
-            )
+    if not uids or not gids:
+        files = " and ".join(file for ranges, file in ((uids, "/etc/subuid"), (gids, "/etc/subgid")) if not ranges)
+        raise MapRefused(
+            f"no subordinate ids for {user} in {files}",
+            remedy=f"ask an administrator to run: {lending_command(user, uids=not uids, gids=not gids)}",
+        )
     for name in ("newuidmap", "newgidmap"):
         if find_program(name) is None:
             raise MapRefused(f"{name} is not installed", remedy="ask an administrator to run: apt-get install uidmap")

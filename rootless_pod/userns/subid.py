@@ -11,6 +11,8 @@ from rootless_pod.programs.find import find_program
 from rootless_pod.programs.run import run
 
 MINIMUM = 1
+FILES = ("/etc/subuid", "/etc/subgid")
+_FIRST, _USUAL = 100_000, 65_536
 
 
 def read_ranges(path: str, user: str, uid: int) -> tuple[tuple[int, int], ...]:
@@ -53,6 +55,23 @@ def without_overlaps(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, in
         if all(start + count <= other or other + size <= start for other, size in kept):
             kept.append((start, count))
     return tuple(kept)
+
+
+def lending_command(user: str, *, uids: bool, gids: bool, files: tuple[str, ...] = FILES) -> str:
+    """Return the command that lends ``user`` ids nobody else has; ``uids``, ``gids``: which are missing."""
+    start = max([_FIRST, *(end for path in files for end in _ends(path))])
+    span = f"{start}-{start + _USUAL - 1}"
+    words = [*(["--add-subuids", span] if uids else []), *(["--add-subgids", span] if gids else [])]
+    return " ".join(["usermod", *words, user])
+
+
+def _ends(path: str) -> list[int]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as lines:
+            rows = [line.strip().split(":") for line in lines]
+    except OSError:
+        return []
+    return [int(row[1]) + int(row[2]) for row in rows if len(row) == 3 and row[1].isdigit() and row[2].isdigit()]
 
 
 def user_name(uid: int) -> str:
