@@ -47,6 +47,9 @@ def _build() -> tuple[Callable[[str], Any], Callable[[Any], str]]:
                 value, end = scan(text, start)
             except StopIteration as stop:
                 raise ValueError(f"not JSON at character {stop.value}") from None
+            except SystemError:
+                # Up to Python 3.11 the scanner's own error needs json.decoder loaded, which it is not here.
+                raise ValueError("not JSON") from None
             if text[end:].strip(_WHITESPACE):
                 raise ValueError(f"text after the JSON value at character {end}")
             return value

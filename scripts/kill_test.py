@@ -98,10 +98,13 @@ class KillTest:
         self.missed = Counter[str]()
         self.number = self.kills = 0
         self.slowest_removal = 0.0
+        # Every container on the host image is refused with the driver that would copy the whole machine.
+        skipped = "run --rm host" if "--storage-driver=copy" in world.options else ""
+        self.scenarios = [one for one in SCENARIOS if one.name != skipped]
 
     def calibrate(self) -> None:
         """Learn how long each command takes undisturbed: kills are spread over that time."""
-        for scenario in SCENARIOS:
+        for scenario in self.scenarios:
             seconds = []
             for _time in range(3):
                 name = f"typical-{self.number}"
@@ -126,8 +129,12 @@ class KillTest:
 
     def one(self) -> None:
         """Do one command, kill something in the middle of it, and look at the store."""
-        scenario = self.random.choices(SCENARIOS, [one.weight for one in SCENARIOS])[0]
+        scenario = self.random.choices(self.scenarios, [one.weight for one in self.scenarios])[0]
         target = self.random.choice(scenario.targets)
+        if target == "runtime" and "--runtime=runc" in self.world.options:
+            # The child of a killed "runc create" holds its standard error, which conmon reads to the end: rpod then waits
+            # until its time limit for conmon's answer (240 s). crun's child ends with it.
+            target = "rpod"
         delay = self.random.uniform(0, scenario.typical_seconds)
         self.number += 1
         name = f"kill-{self.number}"

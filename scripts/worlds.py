@@ -188,9 +188,9 @@ class World:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.run("rm", "-fa", "-t", "0")
             self.run("unshare", "rm", "-rf", str(self.root))
-        pid = self.pause()
-        if pid:
-            self.kill(pid)
+        for pid in (self.pause(), *(pid for pid, _words in self.mine())):
+            if pid:
+                self.kill(pid)
         time.sleep(0.1)
         shutil.rmtree(self.run_place, ignore_errors=True)
         shutil.rmtree(self.place, ignore_errors=True)
