@@ -131,12 +131,27 @@ def main(argv: Sequence[str]) -> int:
     return code
 
 
+def _keep_descriptors() -> None:
+    """Hand on no descriptor of our caller unasked: a monitor would hold its locks and pipes for as long as it lives."""
+    try:
+        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        return
+    for number in numbers:
+        if number > 2:
+            try:
+                os.set_inheritable(number, False)
+            except OSError:
+                continue  # the descriptor of the listing itself
+
+
 def entry() -> NoReturn:
     """Run ``sys.argv`` and end the process: the console script's function.
 
     Taking the interpreter apart costs milliseconds and does nothing for us, unless something asked to be
     called at exit or a thread still runs.
     """
+    _keep_descriptors()
     code = main(sys.argv[1:])
     try:
         sys.stdout.flush()

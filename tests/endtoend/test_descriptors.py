@@ -1,0 +1,38 @@
+"""What a caller has open stays the caller's."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.mark.parametrize("network", ["none", "slirp4netns", "pasta"])
+def test_a_detached_container_does_not_hold_its_starter_s_lock(img, tmp_path, network):
+    """As in a script: ``(flock 9; rpod run -d …) 9>lock``."""
+    held = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    os.set_inheritable(held, True)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    argv = img.argv("run", "-d", "--name", "long", "--network", network, "host", "--", "sleep", "1000")
+    subprocess.run(argv, env=img.env, close_fds=False, check=True, capture_output=True, timeout=60)
+    os.close(held)
+    with open(tmp_path / "lock", "rb") as again:
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert img("inspect", "--format", "{{.State.Status}}", "long") == "running\n"
+
+
+def test_descriptors_that_are_asked_for_reach_the_command(img):
+    read_end, write_end = os.pipe()
+    words = img.argv("run", "--rm", "--network", "none", "--preserve-fds", "1", "host", "--", "sh", "-c", "echo hi >&3")
+    script = f'exec 3>&{write_end}; exec "$@"'
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", *words], env=img.env, pass_fds=(write_end,), capture_output=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    os.close(write_end)
+    assert os.read(read_end, 10) == b"hi\n"
+    os.close(read_end)
