@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAIN_JOB = "a container"
 _RUN_SECONDS = 120.0
+_DISK_SECONDS = 20.0
 
 
 class Wishes(Frozen):
@@ -40,6 +41,9 @@ def examine(wishes: Wishes) -> Iterator[Finding]:
     yield from findings_of_child("python", host.check_python, state=LIMITED)
     paths, found = host.check_places(wishes.root, wishes.runroot)
     yield from found
+    if paths is not None:
+        # A network file system may never answer.
+        yield from findings_of_child("storage place", lambda: host.check_graphroot(paths), seconds=_DISK_SECONDS)
     yield from findings_of_child("kernel", host.check_kernel, state=LIMITED)
     yield from findings_of_child("devices", host.check_devices, state=LIMITED)
     yield from findings_of_child("cgroups", host.check_cgroups, state=LIMITED)

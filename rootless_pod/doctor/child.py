@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Check = Callable[[], list[Finding]]
 
 TRIAL_SECONDS = 120.0
+_GRACE_SECONDS = 0.1
 _END = b"\n"
 
 
@@ -34,14 +35,26 @@ def findings_of_child(
         data = _read_answer(read_end, time.monotonic() + seconds)
     finally:
         os.close(read_end)
-    if not data.endswith(_END):
-        os.kill(pid, signal.SIGKILL)
-    _pid, status = os.waitpid(pid, 0)
-    if not data.endswith(_END):
-        ended = os.waitstatus_to_exitcode(status)
-        words = f"the trial ended with {ended}" if ended != -signal.SIGKILL else f"no answer within {seconds:.0f} s"
-        return [from_error(subject, state, RpodError(words))]
-    return [Finding(**row) for row in jsontext.loads(data)]
+    if data.endswith(_END):
+        os.waitpid(pid, 0)
+        return [Finding(**row) for row in jsontext.loads(data)]
+    ended = _end(pid)
+    words = f"no answer within {seconds:.0f} s" if ended is None else f"the trial ended with {ended}"
+    return [from_error(subject, state, RpodError(words))]
+
+
+def _end(pid: int) -> int | None:
+    """Return how the child ended by itself; None if it had to be killed (one stuck in the kernel is left to it)."""
+    found, status = os.waitpid(pid, os.WNOHANG)
+    if not found:
+        time.sleep(_GRACE_SECONDS)
+        found, status = os.waitpid(pid, os.WNOHANG)
+    if found:
+        return os.waitstatus_to_exitcode(status)
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(_GRACE_SECONDS)
+    os.waitpid(pid, os.WNOHANG)
+    return None
 
 
 def _answer_and_exit(subject: str, check: Check, state: str, write_end: int) -> None:

@@ -225,11 +225,11 @@ def check_lingering(directory: str = "/var/lib/systemd/linger", systemd: str = "
 
 
 def check_places(root: str | None, runroot: str | None) -> tuple[Paths | None, list[Finding]]:
-    """Find the two roots; None where there is no place for what ends with the boot."""
+    """Find the two roots and try that of this boot; None where there is no place for it."""
     from rootless_pod.paths import find_paths
 
     try:
         paths = find_paths(root, runroot)
     except RpodError as error:
         return None, [from_error("runtime directory", FAILED, error)]
-    return paths, [*check_runtime_directory(paths), *check_graphroot(paths)]
+    return paths, check_runtime_directory(paths)
