@@ -116,6 +116,7 @@ def main() -> None:
         for tool in (rpod, podman):
             tool("load", "-q", "-i", str(archive))
         lines = measure(rpod, podman, options.n, place)
+        lines += phases(options.rpod, rpod, options.n)
     finally:
         for tool in (rpod, podman):
             tool("rm", "-fa", "-t", "0", check=False)
@@ -125,6 +126,15 @@ def main() -> None:
             os.kill(json.loads(record.read_text())["pid"], 9)
         shutil.rmtree(place, ignore_errors=True)
         shutil.rmtree(run_place, ignore_errors=True)
+    if options.storage:
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).parent / "bench-storage.py"), "--markdown"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        lines += ["", *done.stdout.splitlines()]
     print("\n".join(lines))
     if options.markdown:
         Path(options.markdown).write_text("\n".join(lines) + "\n")
@@ -168,6 +178,23 @@ def measure(rpod: Tool, podman: Tool, runs: int, place: Path) -> list[str]:
             podman("run", "-d", "--name", "steady", "--network", network, "localhost/img:latest", "sleep", "1000")
             other = resident(place / "p")
         lines.append(f"| stays resident with {network} (PSS) | {mine} | {other} |")
+    return lines
+
+
+def phases(program: str, rpod: Tool, runs: int) -> list[str]:
+    """Return the table of what each step of one ``run`` costs; see bench_phases.py."""
+    site = next(Path(program).resolve().parents[1].glob("lib/python3.*/site-packages"))
+    python = str(Path(program).resolve().parent / "python3")
+    lines = ["", "| phase of `run --rm IMG true`, ms (medians) | none | slirp4netns | pasta |", "|---|---|---|---|"]
+    columns: list[dict[str, list[float]]] = []
+    for network in ("none", "slirp4netns", "pasta"):
+        words = [*rpod.argv[1:], "run", "--rm", "--network", network, "--user", "0", "localhost/img:latest", "true"]
+        argv = [python, "-I", "-S", "-X", "utf8", str(Path(__file__).parent / "bench_phases.py"), str(site), str(runs)]
+        done = subprocess.run([*argv, *words], stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        columns.append(json.loads(done.stdout))
+    for label in columns[0]:
+        cells = [f"{statistics.median(column.get(label, [0.0])):.1f}" for column in columns]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
     return lines
 
 
