@@ -94,5 +94,11 @@ in_private_cgroup2() {
             echo "cgroup v2 cannot be set up here: going on without it"
             export RPOD_CGROUP2=none
         fi
-        exec "$0" "$@"' "$@"
+        code=0
+        "$0" "$@" || code=$?
+        if [ -d "$RPOD_CGROUP2" ]; then
+            echo $$ >/sys/fs/cgroup/cgroup.procs
+            find "$RPOD_CGROUP2" -depth -type d -exec rmdir {} + 2>/dev/null
+        fi
+        exit $code' "$@"
 }
