@@ -15,6 +15,8 @@ class RpodError(Exception):
     """
 
     exit_code = 125
+    general_remedy = "run the command with --log-level debug to see more"
+    """What helps against most errors of the family: shown where the error itself has no remedy."""
 
     def __init__(self, message: str, *, remedy: str | None = None, exit_code: int | None = None) -> None:
         """Keep the message and the remedy apart, so that every front end can show both."""
@@ -28,9 +30,13 @@ class RpodError(Exception):
 class Usage(RpodError):
     """The command line or a value on it is wrong: the caller changes the call."""
 
+    general_remedy = "run the command with --help to see what it takes"
+
 
 class NotFound(RpodError):
     """A named object (image, container, file, program in an image) does not exist."""
+
+    general_remedy = "check the name; what is there is listed by: rpod ps -a; rpod images"
 
 
 class Conflict(RpodError):
@@ -40,9 +46,13 @@ class Conflict(RpodError):
 class HostUnready(RpodError):
     """The machine lacks a building block; the remedy says which command adds it."""
 
+    general_remedy = "run: rpod doctor"
+
 
 class ProgramFailed(RpodError):
     """A helper program failed; the message has its last lines and argv."""
+
+    general_remedy = "run: rpod doctor"
 
 
 class Refused(RpodError):
@@ -51,6 +61,8 @@ class Refused(RpodError):
 
 class Corrupt(RpodError):
     """Bytes are not what they claim to be (digest, size, format)."""
+
+    general_remedy = "get it anew from where it was made; nothing of it was kept"
 
 
 class TimedOut(RpodError):

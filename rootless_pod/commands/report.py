@@ -17,6 +17,5 @@ def say(text: str) -> None:
 def report(error: RpodError) -> int:
     """Print an expected failure and its remedy; return the exit code."""
     say(f"Error: {error.message}")
-    if error.remedy:
-        say(f"  {error.remedy}")
+    say(f"  {error.remedy or error.general_remedy}")
     return error.exit_code

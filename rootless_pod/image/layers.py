@@ -210,6 +210,8 @@ def _child(paths: Paths, source: ImageSource, task: LayerTask, *, single_id: boo
         bring_layer(paths, source, task, single_id=single_id, on_progress=lambda seen: report(seen=seen))
         report(done=True)
     except RpodError as fault:
+        if isinstance(fault, errors.Corrupt) and task.descriptor.digest not in fault.message:
+            fault.message = f"layer {task.descriptor.digest}: {fault.message}"
         family = next(one.__name__ for one in type(fault).__mro__ if one.__module__ == errors.__name__)
         report(error=family, message=fault.message, remedy=fault.remedy, exit_code=fault.exit_code)
     except OSError as cause:

@@ -89,7 +89,7 @@ def bind_options(texts: Sequence[str], where: str, *, volume: bool = False) -> t
                 remedy="use the option U to give the files to the container's user",
             )
         if word not in _FLAGS and word not in PROPAGATION and word not in ("bind", "rbind"):
-            raise Usage(f"{where}: invalid option type {word!r}")
+            raise Usage(f"{where}: invalid option type {word!r}", remedy=f"use some of: {', '.join(sorted(_FLAGS))}")
         words.add(word)
     if "ro" not in words.kept and "rw" not in words.kept:
         words.kept.append("rw")
@@ -122,7 +122,7 @@ def tmpfs_options(texts: Sequence[str], where: str) -> tuple[str, ...]:
         elif word in _FLAGS or word in PROPAGATION:
             words.add(word)
         else:
-            raise Usage(f"{where}: invalid option type {word!r}")
+            raise Usage(f"{where}: invalid option type {word!r}", remedy=f"use some of: {', '.join(sorted(_FLAGS))}")
     if "ro" not in words.kept and "rw" not in words.kept:
         words.kept.append("rw")
     if not PROPAGATION.intersection(words.kept):

@@ -191,11 +191,11 @@ def failure(helper: Helper) -> ProgramFailed:
 def remedy_for(tail: str) -> str:
     """Return what mends the cause that the last lines of a helper name."""
     text = tail.lower()
-    if "tun" in text:
-        if not os.path.exists("/dev/net/tun"):
-            return "load the driver as root: modprobe tun"
-        if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
-            return "let users open it, as root: chmod 0666 /dev/net/tun"
+    # Both helpers need it, and slirp4netns does not say so when it is missing.
+    if not os.path.exists("/dev/net/tun"):
+        return "there is no /dev/net/tun; load the driver as root: modprobe tun"
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        return "let users open it, as root: chmod 0666 /dev/net/tun"
     if "external interface" in text or "no routable" in text or "default route" in text:
         return "give the host a default route, or use --network slirp4netns"
     if "address already in use" in text or "failed to bind" in text:

@@ -32,7 +32,9 @@ def device_mounts(texts: Sequence[str]) -> tuple[ResolvedMount, ...]:
         try:
             found = os.stat(source)
         except OSError as cause:
-            raise NotFound(f"--device: stat {source}: {(cause.strerror or '').lower()}") from cause
+            raise NotFound(
+                f"--device: stat {source}: {(cause.strerror or '').lower()}", remedy="see what there is: ls /dev"
+            ) from cause
         if stat.S_ISDIR(found.st_mode):
             base = len(source.rstrip("/"))
             mounts += [_mount(path, target.rstrip("/") + path[base:]) for path in _nodes_below(source)]

@@ -121,7 +121,9 @@ def file_profile(path: str, machine: str, capabilities: tuple[str, ...]) -> str:
     try:
         text = read_text(path)
     except OSError as cause:
-        raise NotFound(f"cannot read the seccomp profile {path}: {cause.strerror}") from cause
+        raise NotFound(
+            f"cannot read the seccomp profile {path}: {cause.strerror}", remedy="leave it out for the default profile"
+        ) from cause
     try:
         profile = jsontext.loads(text)
     except ValueError as cause:

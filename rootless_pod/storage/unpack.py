@@ -130,7 +130,7 @@ class _Unpacker(Placing):
     def _meaning(cause: OSError, name: bytes) -> Exception:
         if cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return HostUnready(
-                f"disk full while unpacking {show(name)}",
+                f"disk full while unpacking {show(name) if name else 'a layer'}",
                 remedy="free space, or give another place with --root DIR",
             )
         if cause.errno in (errno.ENAMETOOLONG, errno.EILSEQ):

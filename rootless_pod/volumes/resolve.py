@@ -217,7 +217,11 @@ def _bind_mount(request: MountRequest) -> ResolvedMount:
         flags = os.statvfs(source).f_flag
     except OSError as cause:
         reason = (cause.strerror or "").lower()
-        remedy = f"mkdir -p {source}" if isinstance(cause, FileNotFoundError) else None
+        remedy = (
+            f"mkdir -p {source}"
+            if isinstance(cause, FileNotFoundError)
+            else f"make it reachable for you: namei -l {source}"
+        )
         raise NotFound(f"statfs {source}: {reason}", remedy=remedy) from cause
     options = request.options or bind_options((), request.where)
     return ResolvedMount(source=source, target=request.target, options=locked(options, flags), chown=request.chown)
