@@ -93,8 +93,8 @@ class HostTree(Tree):
 class ContainerTree(Tree):
     """A container's root, running or not."""
 
-    def __init__(self, context: Context, container: Container) -> None:
-        """Open the root of a running container, or mount that of another.
+    def __init__(self, context: Context, container: Container, *, volumes: bool = True) -> None:
+        """Open the root of a running container, or mount that of another (``volumes``: with those of its own).
 
         Raises:
             Refused: the process of the container may not be looked into.
@@ -104,6 +104,7 @@ class ContainerTree(Tree):
         self._lock: ContainerLock | None = None
         self._mounted: dict[str, Any] = {}
         self._guard: _Guard | None = None
+        self._volumes = volumes
         self.container = container
         self.name = f"container {container.config.name}"
         try:
@@ -160,7 +161,7 @@ class ContainerTree(Tree):
         record = self._mounted.get("rootfs")
         if record and record.get("helper_pid"):
             self._guard = _Guard(self.take_down)
-        for one in shown_volumes(context, self.container):
+        for one in shown_volumes(context, self.container) if self._volumes else ():
             _bind_volume(path, *one)
         return path
 

@@ -71,9 +71,15 @@ class DirectoryTarget:
             Conflict: a directory is to replace something else, or the other way round, without ``overwrite``.
             OSError: it can't be made.
         """
-        entry = member.entry
-        if not entry.name:
+        if not member.entry.name:
             return  # the destination itself stays as it is
+        try:
+            self._put(member)
+        except OSError as cause:
+            raise OSError(cause.errno, cause.strerror, member.entry.name) from cause
+
+    def _put(self, member: Member) -> None:
+        entry = member.entry
         parent, _slash, base = entry.name.rpartition(b"/")
         directory = self._directory_at(parent)
         if entry.kind == tar.DIRECTORY:
@@ -113,7 +119,7 @@ class DirectoryTarget:
         if path in self._open:
             return self._open[path]
         if len(self._open) > _KEPT_OPEN:
-            self.close()
+            self._close_but(path)
         above, here = self._base, b""
         for base in path.split(b"/"):
             here = here + b"/" + base if here else base
@@ -121,6 +127,12 @@ class DirectoryTarget:
                 self._open[here] = self._enter_or_make(above, here, base)
             above = self._open[here]
         return above
+
+    def _close_but(self, path: bytes) -> None:
+        """Close every directory that is not on the way to ``path``."""
+        whole = path + b"/"
+        for other in [one for one in self._open if one and not whole.startswith(one + b"/")]:
+            os.close(self._open.pop(other))
 
     def _enter_or_make(self, above: int, path: bytes, base: bytes) -> int:
         try:
