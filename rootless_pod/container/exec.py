@@ -12,7 +12,7 @@ from rootless_pod import jsontext
 from rootless_pod.container import drivers, status
 from rootless_pod.container.identity import new_id
 from rootless_pod.container.lookup import Container, read
-from rootless_pod.errors import Conflict, Corrupt
+from rootless_pod.errors import Conflict, Corrupt, Refused
 from rootless_pod.frozen import Frozen
 from rootless_pod.programs import run as programs
 from rootless_pod.spec.host import read_host_facts
@@ -138,6 +138,7 @@ def _set_user(context: Context, container: Container, command: ExecCommand, proc
     uid = process["user"]["uid"]
     if command.user:
         user = find_user(read_accounts(container.config.rootfs if plain else merged), command.user)
+        _require_mapped(container, user.uid, user.gid)
         uid = user.uid
         process["user"] = {**process["user"], "uid": user.uid, "gid": user.gid}
         process["user"].pop("additionalGids", None)
@@ -147,6 +148,29 @@ def _set_user(context: Context, container: Container, command: ExecCommand, proc
         process["env"] = [one for one in process["env"] if not one.startswith("HOME=")] + [home]
     wanted = request.replace(privileged=request.privileged or command.privileged)
     process["capabilities"] = choose_capabilities(wanted, uid, host).to_json()
+
+
+def _require_mapped(container: Container, uid: int, gid: int) -> None:
+    """Check that the ids exist in the container: the runtimes' own word for it is "invalid argument".
+
+    Raises:
+        Refused: one does not. With one id for all, only the one the container was started with exists.
+    """
+    from rootless_pod.linux.procfs import read_text
+    from rootless_pod.userns.idmap import parse_map
+
+    for kind, name, number in (("user", "uid", uid), ("group", "gid", gid)):
+        try:
+            ranges = parse_map(read_text(f"/proc/{container.status.pid}/{name}_map"))
+        except OSError:
+            return  # it ended meanwhile: the runtime says so
+        if not any(one.container_id <= number < one.container_id + one.size for one in ranges):
+            spans = [(one.container_id, one.container_id + one.size - 1) for one in ranges]
+            has = ", ".join(str(first) if first == last else f"{first} to {last}" for first, last in spans)
+            raise Refused(
+                f"{kind} id {number} does not exist in container {container.config.name}: it has {has}",
+                remedy=f"start a container as that user: rpod run --user {uid}:{gid} …",
+            )
 
 
 def _direct(

@@ -23,7 +23,7 @@ class Screen:
 
     def __init__(self, place: Path, rpod: Rpod) -> None:
         require("tmux")
-        self.name = f"rpod-{secrets.token_hex(4)}"
+        self.server = ["tmux", "-S", f"{place}/tmux"]
         (place / "shell").write_text(f"PS1='host> '\nrpod() {{ {shlex.join(rpod.argv())} \"$@\"; }}\n")
         env = {**rpod.env, "ENV": f"{place}/shell", "TERM": "xterm"}
         words = ["new-session", "-d", "-x", str(COLUMNS), "-y", str(ROWS), "-c", "/", "exec /bin/sh -i"]
@@ -34,13 +34,11 @@ class Screen:
         self.expect("host> $")
 
     def tmux(self, *words: str, env: dict[str, str] | None = None) -> str:
-        done = subprocess.run(
-            ["tmux", "-L", self.name, *words], check=True, capture_output=True, text=True, env=env, timeout=20
-        )
+        done = subprocess.run([*self.server, *words], check=True, capture_output=True, text=True, env=env, timeout=20)
         return done.stdout
 
     def end(self) -> None:
-        subprocess.run(["tmux", "-L", self.name, "kill-server"], check=False, capture_output=True, timeout=20)
+        subprocess.run([*self.server, "kill-server"], check=False, capture_output=True, timeout=20)
 
     def type(self, text: str, *, enter: bool = True) -> None:
         """Type ``text`` letter by letter, then the return key."""
