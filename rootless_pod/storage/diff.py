@@ -34,6 +34,13 @@ _KINDS = {
 _PLAIN_ROOT = (0o755, 0, 0)
 
 
+class Selection(Frozen):
+    """Which paths of a tree a layer takes (with the directories on the way), and which it takes away."""
+
+    changed: frozenset[bytes]
+    removed: tuple[bytes, ...] = ()
+
+
 class DiffResult(Frozen):
     """The layer that was written: its diff ID, the length of the tar and the number of its entries."""
 
@@ -43,23 +50,31 @@ class DiffResult(Frozen):
 
 
 def write_layer(
-    write: Callable[[bytes], object], tree: str, *, is_upper: bool, whole_seconds: bool = False
+    write: Callable[[bytes], object],
+    tree: str,
+    *,
+    is_upper: bool,
+    whole_seconds: bool = False,
+    owner: Callable[[int, int], tuple[int, int]] | None = None,
+    selection: Selection | None = None,
 ) -> DiffResult:
     """Write the tar of ``tree`` through ``write``, uncompressed.
 
     With ``is_upper``, whiteouts and opaque directories become their ``.wh.`` names; without, a device 0/0 is a
     device. Sockets are left out. ``whole_seconds`` cuts the times, for those who compare layers made elsewhere.
+    ``owner`` turns an owner as the tree stores it into the image's. ``selection`` narrows the layer to some paths.
     The tree may be in use: a file that shrinks meanwhile is filled up with zero bytes.
 
     Raises:
         OSError: something can't be read.
         Corrupt: the tree is deeper than a path may be long.
     """
-    packing = _Packing(write, is_upper=is_upper, whole_seconds=whole_seconds)
+    packing = _Packing(write, is_upper=is_upper, whole_seconds=whole_seconds, owner=owner, selection=selection)
     fd = os.open(tree, OPEN_DIRECTORY)
     try:
         packing.root(fd)
         packing.directory(fd)
+        packing.removals()
     finally:
         os.close(fd)
     return packing.finish()
@@ -68,8 +83,18 @@ def write_layer(
 class _Packing:
     """The state of one ``write_layer``."""
 
-    def __init__(self, write: Callable[[bytes], object], *, is_upper: bool, whole_seconds: bool) -> None:
+    def __init__(
+        self,
+        write: Callable[[bytes], object],
+        *,
+        is_upper: bool,
+        whole_seconds: bool,
+        owner: Callable[[int, int], tuple[int, int]] | None,
+        selection: Selection | None,
+    ) -> None:
         self._sink = write
+        self._owner = owner
+        self._selection = selection
         self._hash = new_hash()
         self._size_bytes = 0
         self._entries = 0
@@ -92,7 +117,7 @@ class _Packing:
     def root(self, fd: int) -> None:
         """Write an entry for the root only if it differs from what unpacking makes of none."""
         found = os.fstat(fd)
-        owner = read_owner(fd) or (found.st_uid, found.st_gid)
+        owner = read_owner(fd) or self._owned(found)
         if (stat.S_IMODE(found.st_mode), *owner) != _PLAIN_ROOT or layer_xattrs(fd):
             self._add(b"./", found, fd)
         if self._is_upper and whiteout.is_opaque(fd):
@@ -100,7 +125,7 @@ class _Packing:
 
     def directory(self, top: int) -> None:
         """Write all below the open directory ``top``, which stays open; any depth, two descriptors at a time."""
-        waiting = [(b"", name) for name in self._names(top)]
+        waiting = [(b"", name) for name in self._names(top, b"")]
         prefix, fd = b"", os.dup(top)
         try:
             while waiting:
@@ -124,15 +149,23 @@ class _Packing:
             if fd >= 0:
                 os.close(fd)
 
-    @staticmethod
-    def _names(fd: int) -> list[bytes]:
-        return sorted((os.fsencode(name) for name in os.listdir(fd)), reverse=True)
+    def _names(self, fd: int, prefix: bytes) -> list[bytes]:
+        names = sorted((os.fsencode(name) for name in os.listdir(fd)), reverse=True)
+        if self._selection is not None:
+            return [name for name in names if prefix + name in self._selection.changed]
+        return names
+
+    def removals(self) -> None:
+        """Write the whiteouts of what the selection takes away."""
+        for path in self._selection.removed if self._selection is not None else ():
+            parent, slash, name = path.rpartition(b"/")
+            self._add_marker(parent + slash + whiteout.PREFIX + name)
 
     def _enter(self, path: bytes, parent_fd: int, name: bytes) -> list[tuple[bytes, bytes]]:
         fd = os.open(name, OPEN_DIRECTORY, dir_fd=parent_fd)
         try:
             self._add(path, os.fstat(fd), fd)
-            names = self._names(fd)
+            names = self._names(fd, path)
             if self._is_upper and whiteout.OPAQUE_NAME not in names and whiteout.is_opaque(fd):
                 self._add_marker(path + whiteout.OPAQUE_NAME)
         finally:
@@ -194,13 +227,16 @@ class _Packing:
         entry = tar.Entry()
         entry.name, entry.link, entry.kind = path, link, kind
         entry.mode = stat.S_IMODE(found.st_mode)
-        entry.uid, entry.gid = found.st_uid, found.st_gid
+        entry.uid, entry.gid = self._owned(found)
         entry.size = entry.stored_bytes = 0
         entry.mtime_ns = found.st_mtime_ns
         if self._whole_seconds:
             entry.mtime_ns -= entry.mtime_ns % 1_000_000_000
         entry.xattrs = entry.sparse = None
         return entry
+
+    def _owned(self, found: os.stat_result) -> tuple[int, int]:
+        return (found.st_uid, found.st_gid) if self._owner is None else self._owner(found.st_uid, found.st_gid)
 
     def _add_marker(self, path: bytes) -> None:
         entry = tar.Entry()
