@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "endtoend
 
 import images
 
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+
 
 class Tool:
     """One program under test, with a store of its own on the same file system."""
@@ -137,7 +139,9 @@ def main() -> None:
         lines += ["", *done.stdout.splitlines()]
     print("\n".join(lines))
     if options.markdown:
-        Path(options.markdown).write_text("\n".join(lines) + "\n")
+        page = Path(options.markdown)
+        head, _, rest = page.read_text().partition(BEGIN)
+        page.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{rest.partition(END)[2]}")
 
 
 def measure(rpod: Tool, podman: Tool, runs: int, place: Path) -> list[str]:
