@@ -27,7 +27,9 @@ class Tool:
         self.name, self.argv, self.env = name, argv, {**os.environ, **(env or {})}
 
     def __call__(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
-        done = subprocess.run([*self.argv, *words], stdin=subprocess.DEVNULL, capture_output=True, check=False, env=self.env)
+        done = subprocess.run(
+            [*self.argv, *words], stdin=subprocess.DEVNULL, capture_output=True, check=False, env=self.env
+        )
         if check and done.returncode:
             raise SystemExit(f"{self.name} {' '.join(words)}: {done.returncode}\n{done.stderr.decode()}")
         return done
@@ -148,7 +150,19 @@ def measure(rpod: Tool, podman: Tool, runs: int, place: Path) -> list[str]:
     run = ["run", "--rm", "--user", "0"]
     end = ["localhost/img:latest", "true"]
     for tool in (rpod, podman):
-        tool("run", "-d", "--name", "steady", "--network", "none", "--user", "0", "localhost/img:latest", "sleep", "100000")
+        tool(
+            "run",
+            "-d",
+            "--name",
+            "steady",
+            "--network",
+            "none",
+            "--user",
+            "0",
+            "localhost/img:latest",
+            "sleep",
+            "100000",
+        )
     cases: list[tuple[str, list[str], list[str], float]] = [
         ("run --rm --network none IMG true", [*run, "--network", "none", *end], [*run, "--network", "none", *end], 0.4),
         ("run --rm --network slirp4netns", [*run, "--network", "slirp4netns", *end], [*run, "--network", "slirp4netns", *end], 0.5),

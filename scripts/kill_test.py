@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from worlds import Failure, World, processes  # noqa: E402 - a module beside this one
+from worlds import Failure, World, processes
 
 LONG, SHORT = 4.0, 0.15
 LET_LIVE = ("rpod", "pause", "network helper")
@@ -43,7 +43,19 @@ class Scenario:
 def run_words(*options: str, seconds: float) -> Callable[[World, str], list[str]]:
     def words(world: World, name: str) -> list[str]:
         # The name among the words of the command tells this container's process from all others.
-        return ["run", *options, "--network", world.network(), "--name", name, "img", "sh", "-c", f"sleep {seconds}; :", name]
+        return [
+            "run",
+            *options,
+            "--network",
+            world.network(),
+            "--name",
+            name,
+            "img",
+            "sh",
+            "-c",
+            f"sleep {seconds}; :",
+            name,
+        ]
 
     return words
 
@@ -67,7 +79,7 @@ SCENARIOS = (
     Scenario("run -d --rm", ("rpod", "exit command", "exit command", "conmon"),
              run_words("-d", "--rm", seconds=SHORT), weight=3),
     Scenario("run --rm host", ("rpod", "conmon", "pause"),
-             lambda world, name: ["run", "--rm", "--network", "none", "--name", name, "host", "--", "sleep", "0.1"]),
+             lambda _world, name: ["run", "--rm", "--network", "none", "--name", name, "host", "--", "sleep", "0.1"]),
     Scenario("create", ("rpod",), lambda _world, name: ["create", "--name", name, "img", "true"]),
     Scenario("pull", ("rpod", "rpod", "rpod", "pause"), lambda world, _name: ["pull", "-q", *world.pull_words()],
              before=without_image, weight=4),
@@ -93,7 +105,7 @@ class KillTest:
 
     def __init__(self, world: World, seed: int, *, say: Callable[[str], None]) -> None:
         self.world, self.say = world, say
-        self.random = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+        self.random = random.Random(seed)
         self.rows: dict[tuple[str, str], Row] = {}
         self.missed = Counter[str]()
         self.number = self.kills = 0
@@ -270,7 +282,11 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave the store behind after a failure")
     options = parser.parse_args()
     print(f"kill-test: seed {options.seed} (repeat with --seed {options.seed})", flush=True)
-    chosen = [f"--{name}={value}" for name, value in (("storage-driver", options.storage_driver), ("runtime", options.runtime)) if value]
+    chosen = [
+        f"--{name}={value}"
+        for name, value in (("storage-driver", options.storage_driver), ("runtime", options.runtime))
+        if value
+    ]
     world = World(options.rpod, *chosen)
     test = KillTest(world, options.seed, say=lambda text: print(f"kill-test: {text}", flush=True))
     began, code = time.monotonic(), 0

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from worlds import Failure, World  # noqa: E402 - a module beside this one
+from worlds import Failure, World
 
 # Exit files are kept for a while, for a ``wait`` beside --rm: some 512 of them, each one page; swept by one end in sixteen.
 EXIT_FILES = 512 + 300
@@ -82,7 +82,12 @@ def measure(world: World) -> dict[str, int]:
     pause = Path(f"/proc/{world.pause()}/status").read_text()
     resident = next(int(line.split()[1]) for line in pause.splitlines() if line.startswith("VmRSS"))
     exits = sum(1 for _ in world.runroot.glob("*/exits/*"))
-    return {**world.usage(), "exit files": exits, "pause process KiB": resident, "processes in the namespace": processes}
+    return {
+        **world.usage(),
+        "exit files": exits,
+        "pause process KiB": resident,
+        "processes in the namespace": processes,
+    }
 
 
 def grown(before: dict[str, int], after: dict[str, int]) -> list[str]:
@@ -109,7 +114,11 @@ def soak(world: World, seconds: float, parallel: int) -> list[str]:
     test.nothing_left()
     empty_volume(world)
     after = measure(world)
-    lines = ["| | before | after |", "|---|---|---|", *(f"| {name} | {before[name]} | {after[name]} |" for name in before)]
+    lines = [
+        "| | before | after |",
+        "|---|---|---|",
+        *(f"| {name} | {before[name]} | {after[name]} |" for name in before),
+    ]
     lines += ["", f"{test.runs} runs in {took:.0f} s, {parallel} at a time: {test.runs / took:.1f} a second, slowest {test.slowest:.1f} s; "
                   f"no failure, nothing left over; {world.describe()}"]  # fmt: skip
     if more := grown(before, after):
@@ -130,7 +139,11 @@ def main() -> int:
     parser.add_argument("--storage-driver", default="")
     parser.add_argument("--runtime", default="")
     options = parser.parse_args()
-    chosen = [f"--{name}={value}" for name, value in (("storage-driver", options.storage_driver), ("runtime", options.runtime)) if value]
+    chosen = [
+        f"--{name}={value}"
+        for name, value in (("storage-driver", options.storage_driver), ("runtime", options.runtime))
+        if value
+    ]
     world = World(options.rpod, *chosen)
     try:
         world.make_image()

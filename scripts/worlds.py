@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "endtoend"))
-import images  # noqa: E402 - shared with the tests
+import images
 
 FILES_A_LAYER = 150
 CONFIG = {"Cmd": ["true"], "Env": ["PATH=/bin:/usr/bin"]}
@@ -49,10 +49,14 @@ class World:
     def __init__(self, rpod: str, *options: str) -> None:
         self.rpod, self.options = rpod, options
         self.place = Path(tempfile.mkdtemp(prefix="rpod-world-", dir=os.environ.get("RPOD_TEST_STORE", "/var/tmp")))
-        self.run_place = Path(tempfile.mkdtemp(prefix="rw", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"))
+        self.run_place = Path(
+            tempfile.mkdtemp(prefix="rw", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp")
+        )
         self.root, self.runroot, self.layout = self.place / "root", self.run_place / "run", self.place / "layout"
         self.files_digest = self.pulled = ""
-        self._networks = itertools.cycle([mode for mode in ("none", "slirp4netns", "pasta", "") if not mode or shutil.which(mode) or mode == "none"])
+        self._networks = itertools.cycle(
+            [mode for mode in ("none", "slirp4netns", "pasta", "") if not mode or shutil.which(mode) or mode == "none"]
+        )
 
     def argv(self, *words: str) -> list[str]:
         return [self.rpod, "--root", str(self.root), "--runroot", str(self.runroot), *self.options, *words]
@@ -63,7 +67,11 @@ class World:
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            self.argv(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            self.argv(*words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
 
     def run(self, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[bytes]:
@@ -73,7 +81,9 @@ class World:
         """Return stdout; another exit code than ``code`` (None: any but a bug's) is a ``Failure``."""
         done = self.run(*words)
         if b"Traceback" in done.stderr or (code is not None and done.returncode != code):
-            raise Failure(f"rpod {' '.join(words)}: exit code {done.returncode}: {done.stderr.decode(errors='replace')}")
+            raise Failure(
+                f"rpod {' '.join(words)}: exit code {done.returncode}: {done.stderr.decode(errors='replace')}"
+            )
         return done.stdout.decode(errors="replace")
 
     def make_image(self) -> None:
@@ -119,7 +129,11 @@ class World:
 
     def mine(self) -> list[tuple[int, list[str]]]:
         """Return the processes whose command lines name this store."""
-        return [(pid, words) for pid, words in processes() if str(self.run_place) in (line := " ".join(words)) or str(self.place) in line]
+        return [
+            (pid, words)
+            for pid, words in processes()
+            if str(self.run_place) in (line := " ".join(words)) or str(self.place) in line
+        ]
 
     def find(self, target: str) -> int:
         """Return the pid of one living process of this store by what it is, or 0."""
@@ -134,7 +148,7 @@ class World:
                 return pid
             if target == "runtime" and name in RUNTIMES:
                 return pid
-            if target == "exit command" and "cleanup" in words and "container" in words and name not in ("conmon",):
+            if target == "exit command" and "cleanup" in words and "container" in words and name != "conmon":
                 return pid
         return 0
 
@@ -157,15 +171,28 @@ class World:
     def left_over(self) -> list[str]:
         """Return what there is of containers: to be called when none should be left."""
         left = [f"process {pid} {' '.join(words)[:200]}" for pid, words in self.mine()]
-        for pattern in ("containers/*", "containers/.*", "names/containers/*", "layers/.staging-*", "image/.*", "scratch/*"):
+        for pattern in (
+            "containers/*",
+            "containers/.*",
+            "names/containers/*",
+            "layers/.staging-*",
+            "image/.*",
+            "scratch/*",
+        ):
             left += [str(path) for path in self.root.glob(pattern) if path.name not in (".", "..")]
         for pattern in ("*/containers/*", "*/netns/*", "*/runtime/*/*", "*/.*.tmp"):
             left += [str(path) for path in self.runroot.glob(pattern)]
         mounts = subprocess.run(
             self.argv("unshare", "cat", "/proc/self/mountinfo"), capture_output=True, text=True, timeout=30, check=True
         ).stdout
-        left += [f"mount {line.split()[4]}" for line in mounts.splitlines() if str(self.place) in line or str(self.run_place) in line]
-        for cgroup in Path("/sys/fs/cgroup").glob(os.environ.get("RPOD_CGROUP2", "none").removeprefix("/sys/fs/cgroup/") + "/rpod-*"):
+        left += [
+            f"mount {line.split()[4]}"
+            for line in mounts.splitlines()
+            if str(self.place) in line or str(self.run_place) in line
+        ]
+        for cgroup in Path("/sys/fs/cgroup").glob(
+            os.environ.get("RPOD_CGROUP2", "none").removeprefix("/sys/fs/cgroup/") + "/rpod-*"
+        ):
             left.append(f"cgroup {cgroup}")
         return left
 

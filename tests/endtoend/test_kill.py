@@ -51,7 +51,7 @@ class Trap:
         assert real is not None
         trap = self.directory / program
         trap.write_text(
-            f"#!/bin/sh\nreal={real}\nkill_starter() {{ kill -9 $(sed 's/.*\"pid\": *\\([0-9]*\\).*/\\1/' \"$1/monitor.json\"); }}\n"
+            f'#!/bin/sh\nreal={real}\nkill_starter() {{ kill -9 $(sed \'s/.*"pid": *\\([0-9]*\\).*/\\1/\' "$1/monitor.json"); }}\n'
             f'if [ -e {self.armed} ]; then\n{script}\nfi\nexec $real "$@"\n'
         )
         trap.chmod(0o755)
@@ -171,7 +171,11 @@ def test_an_exit_code_is_kept_when_rpod_was_killed_right_after_the_start(img: Rp
 
 
 def test_a_monitor_killed_while_it_makes_the_container_is_reported_and_leaves_nothing(img: Rpod, trap: Trap) -> None:
-    script = IN_CREATE.replace("{before}", "").replace("{after}", "kill -9 $PPID; sleep 0.2").replace("{armed}", str(trap.armed))
+    script = (
+        IN_CREATE.replace("{before}", "")
+        .replace("{after}", "kill -9 $PPID; sleep 0.2")
+        .replace("{armed}", str(trap.armed))
+    )
     caught = img.with_options(env=trap.set(runtime_of(img), script))
     trap.armed.touch()
     done = caught.run("run", "--rm", "--network", "none", "img", "true")

@@ -81,7 +81,9 @@ def test_one_container_is_started_once_by_two_commands(img: Rpod) -> None:
 
 def test_a_container_is_removed_while_it_starts(img: Rpod) -> None:
     for delay in (0.02, 0.04, 0.06, 0.08):
-        child = img.start("run", "-d", "--name", "brief", "--network", "none", "img", "sleep", "1000", stderr=subprocess.PIPE)
+        child = img.start(
+            "run", "-d", "--name", "brief", "--network", "none", "img", "sleep", "1000", stderr=subprocess.PIPE
+        )
         time.sleep(delay)
         img("rm", "-f", "-t", "0", "brief")
         _out, err = child.communicate(timeout=60)
