@@ -20,6 +20,7 @@ COMMAND = Command(
             "--input", "Read this file or directory instead of standard input", "-i", metavar="FILE", completes="file"
         ),
         flag("--quiet", "Show no progress", "-q"),
+        text("--signature-policy", "The trust policy to use", metavar="FILE", completes="file", hidden=True),
     ),
     arguments=(Argument(name="FILE", kind="optional", help="The same as --input", completes="file"),),
     examples=("rpod load -i image.tar", "podman save app | rpod load"),
@@ -35,7 +36,9 @@ def main(call: Call) -> int:
         raise Usage("standard input is a terminal", remedy="give a file with -i, or redirect: rpod load < image.tar")
     single_id = call.namespace is not None and call.namespace.single_id
     given = path if path and path not in ("-", "/dev/stdin") else os.fdopen(os.dup(0), "rb")
-    for loaded in load_file(call.paths, given, single_id=single_id, quiet=call.flag("quiet")):
+    policy = call.text("signature_policy") or None
+    quiet = call.flag("quiet")
+    for loaded in load_file(call.paths, given, single_id=single_id, quiet=quiet, signature_policy=policy):
         for name in loaded.names or (f"sha256:{loaded.image.id}",):
             sys.stdout.write(f"Loaded image: {name}\n")
     return 0

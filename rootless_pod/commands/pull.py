@@ -31,6 +31,7 @@ COMMAND = Command(
         text("--os", "Choose the image for this operating system", metavar="OS"),
         text("--platform", "Choose the image for OS/ARCH[/VARIANT]", metavar="PLATFORM"),
         flag("--quiet", "Show no progress", "-q"),
+        text("--signature-policy", "The trust policy to use", metavar="FILE", completes="file", hidden=True),
         text("--variant", "Choose the image for this variant of the architecture", metavar="VARIANT"),
     ),
     arguments=(Argument(name="IMAGE", kind="many", least=1, help="Names of images"),),
@@ -55,6 +56,7 @@ def main(call: Call) -> int:
         cert_dir=call.text("cert_dir") or None,
         all_tags=call.flag("all_tags"),
         single_id=call.namespace is not None and call.namespace.single_id,
+        signature_policy=call.text("signature_policy") or None,
     )
     code = 0
     for name in call.many("image"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rootless_pod import jsontext
 from rootless_pod.errors import RpodError
 from rootless_pod.frozen import Frozen
-from rootless_pod.image.layout import open_layout
+from rootless_pod.image.layout import TRUST, open_layout
 from rootless_pod.storage.store import Store
 
 TYPE_CHECKING = False
@@ -105,7 +105,22 @@ def inspect_image(paths: Paths, image: Image) -> dict[str, Any]:
         found["Variant"] = image.config.variant
     if image.config.healthcheck:
         found["HealthCheck"] = image.config.healthcheck
+    if verdicts := trust_verdicts(paths, image):
+        found["Trust"] = verdicts
     return found
+
+
+def trust_verdicts(paths: Paths, image: Image) -> list[dict[str, Any]]:
+    """Return why the trust policy accepted the image, for each name it came by (``Name`` "": it has none)."""
+    from rootless_pod.image.trust.verdict import read_verdict
+
+    if image.is_host:
+        return []
+    return [
+        {"Name": entry.name or "", **verdict}
+        for entry in open_layout(paths).entries()
+        if entry.digest == image.manifest_digest and (verdict := read_verdict(entry.annotations.get(TRUST, "")))
+    ]
 
 
 def history(paths: Paths, image: Image) -> tuple[HistoryEntry, ...]:

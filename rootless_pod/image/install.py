@@ -8,7 +8,7 @@ from rootless_pod.errors import Corrupt, Refused, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.convert import to_oci
 from rootless_pod.image.layers import LayerTask, bring_layers
-from rootless_pod.image.layout import IMAGE_ID, PULLED_DIGEST, IndexEntry, user_layout
+from rootless_pod.image.layout import IMAGE_ID, PULLED_DIGEST, TRUST, IndexEntry, user_layout
 from rootless_pod.image.lookup import read_image
 from rootless_pod.image.progress import Progress, SilentProgress
 from rootless_pod.image.source import read_small
@@ -30,6 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.image.layout import Layout
     from rootless_pod.image.source import BlobReader, ImageSource
+    from rootless_pod.image.trust.verdict import Verdict
     from rootless_pod.oci.descriptor import Descriptor
     from rootless_pod.oci.image import Image, ImageConfig
     from rootless_pod.oci.manifest import Manifest
@@ -84,9 +85,11 @@ def install(
     single_id: bool,
     progress: Progress | None = None,
     resolved: Resolved | None = None,
+    verdict: Verdict | None = None,
 ) -> Image:
     """Bring an image here and give it ``names`` (full references); without names it is listed without one.
 
+    ``verdict`` is the trust policy's word on the image, kept beside each name.
     The name appears last: after a failure or a kill no name points at something incomplete.
 
     Raises:
@@ -111,7 +114,7 @@ def install(
             progress.note(f"Copying config {manifest.config.digest}")
             layout.write_blob(resolved.data)
             progress.note("Writing manifest to image destination")
-        return name_image(paths, layout, resolved, names)
+        return name_image(paths, layout, resolved, names, verdict)
 
 
 def _config(layout: Layout, source: ImageSource, manifest: Manifest) -> bytes:
@@ -148,11 +151,15 @@ def plan_layers(manifest: Manifest, config: ImageConfig, shown: str) -> tuple[La
     )
 
 
-def name_image(paths: Paths, layout: Layout, resolved: Resolved, names: tuple[str, ...]) -> Image:
+def name_image(
+    paths: Paths, layout: Layout, resolved: Resolved, names: tuple[str, ...], verdict: Verdict | None = None
+) -> Image:
     """Point ``names`` at a manifest whose blobs are all here; a name that was another image's leaves that one bare."""
     annotations = {IMAGE_ID: resolved.manifest.config.hex}
     if resolved.index_digest:
         annotations[PULLED_DIGEST] = resolved.index_digest
+    if verdict is not None:
+        annotations[TRUST] = verdict.to_text()
     twin = _oci_twin(resolved.manifest)
     plain = IndexEntry(
         digest=resolved.digest,

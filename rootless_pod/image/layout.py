@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_ID = "io.github.rootless-pod.image.id"
 PULLED_DIGEST = "io.github.rootless-pod.pulled-digest"
+# Why the trust policy accepted the image, as trust/verdict.py writes it.
+TRUST = "io.github.rootless-pod.trust"
 # Other tools look for OCI manifests only: a Docker manifest is listed as its OCI twin, which names the original here.
 ORIGINAL = "io.github.rootless-pod.original"
 _LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'

@@ -16,9 +16,10 @@ from rootless_pod.image.formats.docker_archive import (
 )
 from rootless_pod.image.formats.layout import LayoutSource, choose_entry, is_layout, layout_entries, local_name
 from rootless_pod.image.formats.tree import ArchiveTree, DirectoryTree, open_archive
-from rootless_pod.image.install import install
+from rootless_pod.image.install import install, resolve
 from rootless_pod.image.layout import user_layout
 from rootless_pod.image.progress import choose_progress
+from rootless_pod.image.trust.check import check_local_image
 from rootless_pod.oci.reference import Source, parse_reference
 
 TYPE_CHECKING = False
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from rootless_pod.image.source import ImageSource
     from rootless_pod.oci.image import Image
     from rootless_pod.paths import Paths
+
+
+FILE_TRANSPORTS = ("oci", "oci-archive", "docker-archive", "dir")
 
 
 class Loaded(Frozen):
@@ -43,10 +47,28 @@ class Found(Frozen):
 
     source: ImageSource
     names: tuple[str, ...]
+    transport: str
+    path: str | None
+    wanted: str = ""
+
+
+class LoadOptions(Frozen):
+    """How to install what was found."""
+
+    platform: str | None = None
+    single_id: bool
+    quiet: bool
+    signature_policy: str | None = None
 
 
 def load_source(
-    paths: Paths, source: Source, *, platform: str | None, single_id: bool, quiet: bool
+    paths: Paths,
+    source: Source,
+    *,
+    platform: str | None,
+    single_id: bool,
+    quiet: bool,
+    signature_policy: str | None = None,
 ) -> tuple[Image, ...]:
     """Bring the image that a transport-prefixed name means here.
 
@@ -55,22 +77,41 @@ def load_source(
         Conflict: it holds several images and none was named.
         Corrupt: it is damaged.
     """
-    if not source.rest:
-        raise Usage(f"{source.transport}: needs a path", remedy=f"write {source.transport}:PATH")
-    if source.transport not in ("oci", "oci-archive", "docker-archive", "dir"):
-        raise Refused(
-            f"cannot pull from {source.transport}:", remedy="use docker://, oci:, oci-archive:, docker-archive: or dir:"
-        )
-    path, wanted = _split_path(source)
-    tree = _open(paths, source.transport, path)
+    found, tree = find_source(source, spool_dir=_spool_dir(paths))
     try:
-        found = _choose(tree, source.transport, path, wanted)
-        return tuple(
-            one.image for one in _install(paths, (found,), platform=platform, single_id=single_id, quiet=quiet)
-        )
+        options = LoadOptions(platform=platform, single_id=single_id, quiet=quiet, signature_policy=signature_policy)
+        return tuple(one.image for one in _install(paths, (found,), options))
     finally:
         if isinstance(tree, ArchiveTree):
             tree.close()
+
+
+def find_source(source: Source, *, spool_dir: str) -> tuple[Found, Tree]:
+    """Open the archive or directory of a transport-prefixed name and find the one image meant.
+
+    The caller closes the tree if it is an ``ArchiveTree``. Compressed archives are copied into ``spool_dir`` first.
+
+    Raises:
+        NotFound: no such file or image in it.
+        Conflict: it holds several images and none was named.
+        Corrupt: it is damaged.
+    """
+    if not source.rest:
+        raise Usage(f"{source.transport}: needs a path", remedy=f"write {source.transport}:PATH")
+    if source.transport not in FILE_TRANSPORTS:
+        raise Refused(
+            f"cannot read images from {source.transport}:",
+            remedy="use docker://, oci:, oci-archive:, docker-archive: or dir:",
+        )
+    path, wanted = _split_path(source)
+    tree: Tree
+    tree = DirectoryTree(path) if source.transport in ("oci", "dir") else open_archive(path, spool_dir=spool_dir)
+    try:
+        return _choose(tree, source.transport, path, wanted), tree
+    except BaseException:
+        if isinstance(tree, ArchiveTree):
+            tree.close()
+        raise
 
 
 def _split_path(source: Source) -> tuple[str, str]:
@@ -78,12 +119,6 @@ def _split_path(source: Source) -> tuple[str, str]:
         return source.rest, ""
     path, _colon, wanted = source.rest.partition(":")
     return path, wanted
-
-
-def _open(paths: Paths, transport: str, path: str) -> Tree:
-    if transport in ("oci", "dir"):
-        return DirectoryTree(path)
-    return open_archive(path, spool_dir=_spool_dir(paths))
 
 
 def _spool_dir(paths: Paths) -> str:
@@ -94,16 +129,22 @@ def _spool_dir(paths: Paths) -> str:
 def _choose(tree: Tree, transport: str, path: str, wanted: str) -> Found:
     if transport == "dir":
         name = _path_name(path, "latest")
-        return Found(source=DirectorySource(tree), names=(name,) if name else ())
+        return Found(source=DirectorySource(tree), names=(name,) if name else (), transport=transport, path=path)
     if transport == "docker-archive":
         archived = choose_archived(archived_images(tree), wanted, tree.shown)
         names = (str(parse_reference(wanted)),) if wanted and wanted[0] != "@" else _names(archived)
-        return Found(source=DockerArchiveSource(tree, archived), names=names)
+        return Found(source=DockerArchiveSource(tree, archived), names=names, transport=transport, path=path)
     entry = choose_entry(layout_entries(tree), wanted, tree.shown)
     name = local_name(entry, os.path.abspath(path).lstrip("/") if transport == "oci" else "")
     if name is None and transport == "oci":
         name = _path_name(path, "latest")
-    return Found(source=LayoutSource(tree, entry), names=(name,) if name else ())
+    return Found(
+        source=LayoutSource(tree, entry),
+        names=(name,) if name else (),
+        transport=transport,
+        path=path,
+        wanted=wanted,
+    )
 
 
 def _path_name(path: str, tag: str) -> str | None:
@@ -118,7 +159,13 @@ def _names(archived: ArchivedImage) -> tuple[str, ...]:
 
 
 def load_file(
-    paths: Paths, file: BinaryIO | str, *, platform: str | None = None, single_id: bool, quiet: bool
+    paths: Paths,
+    file: BinaryIO | str,
+    *,
+    platform: str | None = None,
+    single_id: bool,
+    quiet: bool,
+    signature_policy: str | None = None,
 ) -> tuple[Loaded, ...]:
     """Load every image of an archive (an open file, or a path) or of a directory (a path).
 
@@ -135,17 +182,21 @@ def load_file(
     else:
         tree, fallback = ArchiveTree(file, "standard input", spool_dir=_spool_dir(paths)), ""
     try:
-        found = _every(tree, fallback)
-        return _install(paths, found, platform=platform, single_id=single_id, quiet=quiet)
+        found = _every(tree, fallback, file if isinstance(file, str) else None)
+        options = LoadOptions(platform=platform, single_id=single_id, quiet=quiet, signature_policy=signature_policy)
+        return _install(paths, found, options)
     finally:
         if isinstance(tree, ArchiveTree):
             tree.close()
 
 
-def _every(tree: Tree, fallback: str) -> tuple[Found, ...]:
+def _every(tree: Tree, fallback: str, path: str | None) -> tuple[Found, ...]:
     if is_docker_archive(tree):
         archived = archived_images(tree)
-        return tuple(Found(source=DockerArchiveSource(tree, one), names=_names(one)) for one in archived)
+        return tuple(
+            Found(source=DockerArchiveSource(tree, one), names=_names(one), transport="docker-archive", path=path)
+            for one in archived
+        )
     if is_layout(tree):
         names: dict[str, list[str]] = {}
         entries = layout_entries(tree)
@@ -154,33 +205,44 @@ def _every(tree: Tree, fallback: str) -> tuple[Found, ...]:
             names.setdefault(entry.descriptor.digest, []).extend([name] if name else [])
         first = {entry.descriptor.digest: entry for entry in reversed(entries)}
         return tuple(
-            Found(source=LayoutSource(tree, first[digest]), names=tuple(dict.fromkeys(own)))
+            Found(
+                source=LayoutSource(tree, first[digest]),
+                names=tuple(dict.fromkeys(own)),
+                transport="oci" if fallback else "oci-archive",
+                path=path,
+                wanted=first[digest].ref_name,
+            )
             for digest, own in names.items()
         )
     if is_directory_format(tree):
         name = _path_name(fallback, "latest") if fallback else None
-        return (Found(source=DirectorySource(tree), names=(name,) if name else ()),)
+        names_of_it = (name,) if name else ()
+        return (Found(source=DirectorySource(tree), names=names_of_it, transport="dir", path=path),)
     raise Corrupt(
         f"{tree.shown} holds no image: it is neither a docker archive, an OCI archive or layout, nor a dir: directory",
         remedy="make one with: podman save, skopeo copy or docker save; a plain root file system needs rpod import",
     )
 
 
-def _install(
-    paths: Paths, found: tuple[Found, ...], *, platform: str | None, single_id: bool, quiet: bool
-) -> tuple[Loaded, ...]:
+def _install(paths: Paths, found: tuple[Found, ...], options: LoadOptions) -> tuple[Loaded, ...]:
+    """Judge and install one after the other."""
     loaded: list[Loaded] = []
     if not found:
         raise NotFound("the archive holds no image", exit_code=125)
     for one in found:
         try:
+            resolved = resolve(one.source, options.platform)
+            verdict = check_local_image(
+                resolved, one.transport, one.path, image=one.wanted, policy_file=options.signature_policy
+            )
             image = install(
                 paths,
                 one.source,
                 names=one.names,
-                platform=platform,
-                single_id=single_id,
-                progress=choose_progress(quiet=quiet),
+                single_id=options.single_id,
+                progress=choose_progress(quiet=options.quiet),
+                resolved=resolved,
+                verdict=verdict,
             )
         except RpodError as fault:
             if loaded:

@@ -35,6 +35,7 @@ class PullOptions(Frozen):
     all_tags: bool = False
     newer: bool = False
     single_id: bool = False
+    signature_policy: str | None = None
 
 
 def pull(paths: Paths, text: str, options: PullOptions) -> tuple[Image, ...]:
@@ -48,7 +49,14 @@ def pull(paths: Paths, text: str, options: PullOptions) -> tuple[Image, ...]:
     if source.transport not in ("", "docker"):
         from rootless_pod.image.load import load_source
 
-        return load_source(paths, source, platform=options.platform, single_id=options.single_id, quiet=options.quiet)
+        return load_source(
+            paths,
+            source,
+            platform=options.platform,
+            single_id=options.single_id,
+            quiet=options.quiet,
+            signature_policy=options.signature_policy,
+        )
     if text == HOST_NAME:
         return (lookup(paths, text),)
     registries = read_registries()
@@ -92,12 +100,14 @@ def pull_reference(paths: Paths, reference: Reference, registries: Registries, o
 
     Raises:
         NotFound, Refused, TimedOut: what the registry itself said, when no place has it.
+        Refused: the trust policy does not accept it; no layer was fetched.
     """
     progress = choose_progress(quiet=options.quiet)
     progress.note(f"Trying to pull {reference}...")
     faults: list[RpodError] = []
     for endpoint in registries.endpoints(reference):
         from rootless_pod.image.registry.source import RegistrySource
+        from rootless_pod.image.trust.check import check_registry_image
 
         client = make_client(endpoint, registries, options)
         source = RegistrySource(client, endpoint.reference.version, str(endpoint.reference))
@@ -106,6 +116,13 @@ def pull_reference(paths: Paths, reference: Reference, registries: Registries, o
         except (NotFound, Refused, TimedOut) as fault:
             faults.append(fault)
             continue
+        verdict = check_registry_image(
+            resolved,
+            reference,
+            endpoint=endpoint.reference,
+            client=client,
+            policy_file=options.signature_policy,
+        )
         if options.newer:
             present = _same_here(paths, str(reference), resolved.digest)
             if present is not None:
@@ -117,6 +134,7 @@ def pull_reference(paths: Paths, reference: Reference, registries: Registries, o
             single_id=options.single_id,
             progress=progress,
             resolved=resolved,
+            verdict=verdict,
         )
     raise faults[-1]
 
