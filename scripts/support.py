@@ -277,7 +277,14 @@ def first_line(*argv: str) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
     lines = [line.strip() for line in (done.stdout or done.stderr).splitlines() if line.strip()]
     named = [line for line in lines if line.startswith(Path(argv[0]).name)]
-    return (named or [f"{argv[0]} {line}" for line in lines] or [f"{argv[0]}: unknown"])[0]
+    line = (named or [f"{argv[0]} {line}" for line in lines] or [f"{argv[0]} unknown"])[0]
+    if "unknown" in line and shutil.which("dpkg-query"):
+        # Debian 12 builds pasta without its version: its package knows.
+        package = {"pasta": "passt"}.get(argv[0], argv[0])
+        asked = ["dpkg-query", "--show", "--showformat=${Version}", package]
+        said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=20)
+        return f"{argv[0]} (package {package} {said.stdout})" if said.returncode == 0 else line
+    return line
 
 
 def facts(rpod: str) -> list[str]:
