@@ -11,6 +11,7 @@ import os
 from rootless_pod import jsontext
 from rootless_pod.container import drivers, status
 from rootless_pod.container.identity import new_id
+from rootless_pod.container.limits import come_near
 from rootless_pod.container.lookup import Container, read
 from rootless_pod.errors import Conflict, Corrupt, Refused
 from rootless_pod.frozen import Frozen
@@ -71,6 +72,7 @@ def execute(context: Context, container_id: str, command: ExecCommand, foregroun
     container = running(context, container_id)
     process = process_of(context, container, command)
     runtime = drivers.runtime_of(context, container.state)
+    come_near(container.state.get("cgroup"), container_id)
     directory = f"{context.paths.bundle(container_id)}/exec-{new_id()[:16]}"
     os.mkdir(directory, 0o700)
     if foreground is None:

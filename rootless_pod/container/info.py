@@ -108,10 +108,12 @@ def _chosen_monitor(context: Context) -> tuple[str, str, str, Any]:
 
 
 def _host(context: Context, drivers: dict[str, Any]) -> dict[str, Any]:
-    from rootless_pod.linux.cgroup import find_delegation
+    from rootless_pod.linux.cgroup import find_delegation, find_manager
     from rootless_pod.oci.platform import host_platform
 
     system, cgroups = os.uname(), find_delegation()
+    if cgroups.layout == "v2" and (not cgroups.path or cgroups.unit):
+        cgroups = find_manager()
     wanted = {"conmon": drivers["monitor"]["path"], "ociRuntime": drivers["runtime"]["path"]}
     wanted |= {name: find_program(name) or "" for name in ("slirp4netns", "pasta")}
     packages = _packages(tuple(path for path in wanted.values() if path))

@@ -8,7 +8,8 @@ import sys
 from rootless_pod import jsontext
 from rootless_pod.container import drivers
 from rootless_pod.container.create import joined_containers
-from rootless_pod.container.prepare import network_request, own_cgroup
+from rootless_pod.container.limits import expected_delegation, planned_cgroup
+from rootless_pod.container.prepare import network_request
 from rootless_pod.container.record import ContainerConfig
 from rootless_pod.errors import NotFound
 from rootless_pod.image.lookup import lookup
@@ -59,10 +60,10 @@ def _lines(context: Context, request: ContainerRequest, image: Image | None) -> 
     runtime = drivers.runtime_choice(context)
     storage, storage_reason = _storage(context, image)
     host = read_host_facts()
+    host = host.replace(cgroups=expected_delegation(request.process, _ID, host.cgroups))
     rootfs = request.rootfs or f"{context.paths.container(_ID)}/merged"
     accounts = request.rootfs or _layer_with_accounts(context, image)
     netns, network_lines = _network(context, config, image)
-    unlimited = config.replace(request=request.replace(process=_without_limits(request)))
     spec = generate(
         request.process,
         container_id=_ID,
@@ -73,7 +74,7 @@ def _lines(context: Context, request: ContainerRequest, image: Image | None) -> 
         id_map=context.namespace.id_map,
         host=host,
         volumes=_planned_mounts(context, request),
-        cgroups_path=own_cgroup(unlimited, host.cgroups),
+        cgroups_path=planned_cgroup(request.process, _ID, host.cgroups),
     )
     inner: dict[str, Any] = spec.config
     inner["root"]["path"] = rootfs
@@ -114,15 +115,6 @@ def _layer_with_accounts(context: Context, image: Image | None) -> str:
         return "/"
     layers = [f"{context.paths.layers}/{chain}/diff" for chain in reversed(image.layers)]
     return next((layer for layer in layers if os.path.exists(f"{layer}/etc/passwd")), layers[0] if layers else "/")
-
-
-def _without_limits(request: ContainerRequest) -> Any:
-    """Return the process with limits left out: handing controllers down would change the machine."""
-    from rootless_pod.container.prepare import LIMITS
-    from rootless_pod.spec.request import SpecRequest
-
-    defaults = SpecRequest()
-    return request.process.replace(**{limit: getattr(defaults, limit) for limit in LIMITS})
 
 
 def _storage(context: Context, image: Image | None) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import os
 
 from rootless_pod import log
 from rootless_pod.container.drivers import storage_driver
+from rootless_pod.container.limits import own_cgroup
 from rootless_pod.container.lookup import read
 from rootless_pod.container.volumes import find_volumes
 from rootless_pod.errors import Conflict, HostUnready, RpodError
@@ -28,16 +29,11 @@ if TYPE_CHECKING:
     from rootless_pod.container.context import Context
     from rootless_pod.container.record import ContainerConfig
     from rootless_pod.container.undo import Undo
-    from rootless_pod.linux.cgroup import Delegation
     from rootless_pod.network.attach import Attachment, NetworkStatus
     from rootless_pod.network.mode import NetworkRequest
     from rootless_pod.oci.image import Image
 
 _NAMESPACE_FILES = {"pid": "pid", "ipc": "ipc", "uts": "uts", "user": "user"}
-LIMITS = (
-    "memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpu_quota", "cpu_period", "cpuset_cpus",
-    "cpuset_mems", "pids_limit", "cgroup_conf",
-)  # fmt: skip
 
 
 class HelperReplaced(RpodError):
@@ -110,7 +106,8 @@ def prepare(
     state["network"] = network.status.to_json()
     rootfs = mount(context, config, image, state)
     host = read_host_facts()
-    cgroup = state["cgroup"] = own_cgroup(config, host.cgroups)
+    cgroup, cgroups = own_cgroup(request.process, config.id, host.cgroups)
+    state["cgroup"] = cgroup
     volumes = find_volumes(context, config, image, rootfs, state)
     spec = generate(
         request.process,
@@ -120,7 +117,7 @@ def prepare(
         netns_path=network.netns_path,
         run_dir=bundle,
         id_map=context.namespace.id_map,
-        host=host,
+        host=host.replace(cgroups=cgroups),
         volumes=volumes,
         namespaces=joined,
         cgroups_path=cgroup,
@@ -245,29 +242,6 @@ def joined_namespaces(context: Context, config: ContainerConfig) -> dict[str, st
         else:
             files[namespace] = f"/proc/{other.status.pid}/ns/{_NAMESPACE_FILES[namespace]}"
     return files
-
-
-def own_cgroup(config: ContainerConfig, cgroups: Delegation) -> str | None:
-    """Return the container's own cgroup below the delegated one, controllers handed down if limits are asked.
-
-    Raises:
-        HostUnready: the kernel refuses to hand the controllers down.
-    """
-    process = config.request.process
-    if process.cgroups == "disabled" or not cgroups.path:
-        return None
-    parent = process.cgroup_parent or cgroups.path
-    if any(getattr(process, limit) for limit in LIMITS) and cgroups.controllers:
-        from rootless_pod.linux.cgroup import enable_controllers
-
-        try:
-            enable_controllers(parent, cgroups.controllers, leaf="rpod")
-        except OSError as cause:
-            raise HostUnready(
-                f"the cgroup {parent} does not hand its controllers down: {cause.strerror}",
-                remedy="start rpod by: systemd-run --user --scope -p Delegate=yes rpod …",
-            ) from cause
-    return f"{parent.rstrip('/')}/rpod-{config.id}"
 
 
 def _write_names(config: ContainerConfig, bundle: str, network: Attachment, spec: Spec) -> None:

@@ -8,9 +8,10 @@ import sys
 from rootless_pod.doctor.finding import FAILED, LIMITED, NOTE, Finding, as_administrator, from_error, install, ok
 from rootless_pod.errors import RpodError
 from rootless_pod.linux import procfs, statfs
-from rootless_pod.linux.cgroup import find_delegation
+from rootless_pod.linux.cgroup import find_delegation, find_manager
 from rootless_pod.programs.find import find_program
 from rootless_pod.programs.run import run
+from rootless_pod.programs.systemd import socket_path
 from rootless_pod.userns.subid import user_name
 
 TYPE_CHECKING = False
@@ -163,15 +164,19 @@ def check_cgroups(delegation: Delegation | None = None) -> list[Finding]:
         text = f"cgroups are {found.layout}, not version 2: limits of memory, cpu and processes are refused"
         remedy = "boot with the kernel option systemd.unified_cgroup_hierarchy=1"
         return [Finding(subject="cgroups", state=LIMITED, text=text, remedy=remedy)]
+    if delegation is None and (not found.path or found.unit) and socket_path():
+        found, words = find_manager(), "your systemd gives a container with limits a scope of its own"
+    else:
+        words = f"{found.path} is yours"
     if not found.path:
         text = "no cgroup is delegated to this session: limits of memory, cpu and processes are refused"
         remedy = "start rpod by: systemd-run --user --scope -p Delegate=yes rpod …"
         return [Finding(subject="cgroups", state=LIMITED, text=text, remedy=remedy)]
     missing = [name for name in _CONTROLLERS if name not in found.controllers]
     if missing:
-        text = f"{found.path} is yours, but without {', '.join(missing)}: limits of that kind are refused"
+        text = f"{words}, but without {', '.join(missing)}: limits of that kind are refused"
         return [Finding(subject="cgroups", state=LIMITED, text=text, remedy=as_administrator(_DELEGATE))]
-    return [ok("cgroups", f"version 2, {found.path} is yours, with {', '.join(found.controllers)}")]
+    return [ok("cgroups", f"version 2: {words}, with {', '.join(found.controllers)}")]
 
 
 def check_kernel() -> list[Finding]:

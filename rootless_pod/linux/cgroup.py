@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from rootless_pod.frozen import Frozen
 from rootless_pod.linux.procfs import read_text
 
 ROOT = "/sys/fs/cgroup"
+_UNITS = (".scope", ".service")
+_TRIES = 20
 
 
 class Delegation(Frozen):
@@ -15,12 +18,19 @@ class Delegation(Frozen):
 
     ``layout`` is ``v2``, ``hybrid``, ``v1`` or ``none``. ``path`` is the highest cgroup of ours above (or at) this
     process, as a path below the cgroup root (``/user.slice/…``), or "" if none is writable; ``controllers`` are
-    those it may hand to children.
+    those it may hand to children, ``enabled`` those it does hand to them.
     """
 
     layout: str
     path: str = ""
     controllers: tuple[str, ...] = ()
+    enabled: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """The unit of the user's service manager that ``path`` belongs to, or "" (a sub-tree given by other means)."""
+        name = os.path.basename(self.path)
+        return name if name.endswith(_UNITS) and "/user@" in self.path else ""
 
 
 def find_layout(root: str = ROOT) -> str:
@@ -41,9 +51,11 @@ def own_path(text: str) -> str:
 
 
 def find_delegation(root: str = ROOT, membership: str | None = None) -> Delegation:
-    """Find the highest cgroup in a row from our own upwards that we may write (a user's systemd, a container's root).
+    """Find the highest cgroup in a row from our own upwards that we may write, none above our own unit of systemd.
 
-    ``membership`` is the text of /proc/self/cgroup unless given.
+    What lies above a unit is the service manager's, which takes controllers back there at any moment; and a limit that
+    the user put on the unit is to hold for its containers too. ``membership`` is the text of /proc/self/cgroup unless
+    given. Source: https://systemd.io/CGROUP_DELEGATION (one writer a cgroup).
     """
     layout = find_layout(root)
     if layout != "v2":
@@ -56,13 +68,51 @@ def find_delegation(root: str = ROOT, membership: str | None = None) -> Delegati
     path, found = own_path(membership), ""
     while path.startswith("/") and ".." not in path and _is_ours(f"{root}{path}".rstrip("/")):
         found = path
-        if path == "/":
+        if path == "/" or path.endswith(_UNITS):
             break
         path = os.path.dirname(path)
     if not found:
         return Delegation(layout=layout)
-    controllers = read_text(f"{root}{found}/cgroup.controllers").split()
-    return Delegation(layout=layout, path=found, controllers=tuple(controllers))
+    return _read_delegation(found, root)
+
+
+def _read_delegation(path: str, root: str) -> Delegation:
+    controllers, enabled = (
+        tuple(read_text(f"{root}{path}/cgroup.{name}").split()) for name in ("controllers", "subtree_control")
+    )
+    return Delegation(layout="v2", path=path, controllers=controllers, enabled=enabled)
+
+
+def find_manager(root: str = ROOT, membership: str | None = None) -> Delegation:
+    """Find the cgroup of the user's service manager, whose controllers a scope it starts can have; "" if none runs.
+
+    ``membership`` as above: the slice of the user in it names the manager.
+    """
+    path = own_path(read_text("/proc/self/cgroup") if membership is None else membership)
+    before, found, rest = path.partition("/user-")
+    number = rest.partition(".slice")[0]
+    manager = f"{before}{found}{number}.slice/user@{number}.service"
+    if not number.isdigit() or not os.path.exists(f"{root}{manager}/cgroup.controllers"):
+        return Delegation(layout=find_layout(root))
+    return _read_delegation(manager, root)
+
+
+def is_marked(path: str, *, root: str = ROOT) -> bool:
+    """Tell whether systemd has marked the cgroup ``path`` as delegated (a service's, from systemd 251 on)."""
+    try:
+        return os.getxattr(f"{root}{path}", "user.delegate") == b"1"
+    except OSError:
+        return False
+
+
+def can_enter(path: str, *, root: str = ROOT, membership: str | None = None) -> bool:
+    """Tell whether this process may move into the cgroup ``path``: it must own the lowest one above both.
+
+    Source: Documentation/admin-guide/cgroup-v2.rst, "Delegation Containment".
+    """
+    own = own_path(read_text("/proc/self/cgroup") if membership is None else membership)
+    above = os.path.commonpath((own or "/", path)).rstrip("/")
+    return os.access(f"{root}{above}/cgroup.procs", os.W_OK)
 
 
 def _is_ours(directory: str) -> bool:
@@ -83,6 +133,19 @@ def enable_controllers(path: str, controllers: tuple[str, ...], *, leaf: str, ro
     missing = [name for name in controllers if name not in enabled]
     if not missing:
         return
+    for tries_left in range(_TRIES, -1, -1):
+        _move_processes(directory, leaf)
+        try:
+            _write(f"{directory}/cgroup.subtree_control", " ".join(f"+{name}" for name in missing))
+        except OSError as cause:
+            if cause.errno == errno.EBUSY and tries_left:
+                continue  # one of them forked meanwhile
+            raise
+        return
+
+
+def _move_processes(directory: str, leaf: str) -> None:
+    """Move the processes of the cgroup ``directory`` itself into its child ``leaf``."""
     pids = read_text(f"{directory}/cgroup.procs").split()
     if pids:
         os.makedirs(f"{directory}/{leaf}", exist_ok=True)
@@ -91,7 +154,6 @@ def enable_controllers(path: str, controllers: tuple[str, ...], *, leaf: str, ro
             _write(f"{directory}/{leaf}/cgroup.procs", pid)
         except ProcessLookupError:
             continue
-    _write(f"{directory}/cgroup.subtree_control", " ".join(f"+{name}" for name in missing))
 
 
 def remove_cgroup(path: str, *, root: str = ROOT) -> bool:

@@ -36,9 +36,11 @@ def choose_resources(request: SpecRequest, cgroups: Delegation, *, has_cgroup: b
         key, value = parse_pair(text, "--cgroup-conf")
         resources.setdefault("unified", {})[key] = value
         wanted.setdefault(key.partition(".")[0], "--cgroup-conf")
+    if wanted and request.cgroups == "disabled":
+        raise Usage(f"{next(iter(wanted.values()))} can't go with --cgroups=disabled: a cgroup holds the limit")
     for controller, option in wanted.items():
         _require(controller, option, cgroups, has_cgroup=has_cgroup)
-    if not request.pids_limit and has_cgroup and "pids" in cgroups.controllers:
+    if not request.pids_limit and has_cgroup and "pids" in cgroups.enabled:
         resources["pids"] = {"limit": DEFAULT_PIDS}
     return resources
 
@@ -52,7 +54,8 @@ def _require(controller: str, option: str, cgroups: Delegation, *, has_cgroup: b
     if not cgroups.path or not has_cgroup:
         raise HostUnready(
             f"{option} needs a cgroup that is delegated to you, and this session has none",
-            remedy="start rpod by: systemd-run --user --scope -p Delegate=yes rpod …",
+            remedy="log in so that systemd runs for you (ssh or a terminal, not su), or start rpod by:"
+            " systemd-run --user --scope -p Delegate=yes rpod …",
         )
     if controller not in cgroups.controllers and controller != "cgroup":
         listed = " ".join(cgroups.controllers) or "none"

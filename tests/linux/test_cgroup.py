@@ -6,7 +6,15 @@ import os
 
 import pytest
 
-from rootless_pod.linux.cgroup import enable_controllers, find_delegation, find_layout, own_path
+from rootless_pod.linux.cgroup import (
+    Delegation,
+    can_enter,
+    enable_controllers,
+    find_delegation,
+    find_layout,
+    find_manager,
+    own_path,
+)
 
 
 @pytest.fixture
@@ -73,3 +81,34 @@ def test_enabled_controllers_are_left_alone(tree, tmp_path):
     (directory / "cgroup.subtree_control").write_text("cpu memory")
     enable_controllers("/a", ("cpu",), leaf="leaf", root=str(tmp_path))
     assert not (directory / "leaf").exists()
+
+
+def test_the_search_ends_at_our_own_unit_of_systemd(tree, tmp_path):
+    for path in ("/user@7.service", "/user@7.service/app.slice", "/user@7.service/app.slice/x.scope"):
+        tree(path)
+    tree("/user@7.service/app.slice/x.scope/leaf")
+    found = find_delegation(str(tmp_path), "0::/user@7.service/app.slice/x.scope/leaf\n")
+    assert (found.path, found.unit) == ("/user@7.service/app.slice/x.scope", "x.scope")
+
+
+def test_a_subtree_without_systemd_is_no_unit():
+    assert Delegation(layout="v2", path="/rpod-test").unit == ""
+    assert Delegation(layout="v2", path="/system.slice/x.service").unit == "", "writable there means delegated"
+
+
+def test_the_users_manager_is_found_from_a_session_of_theirs(tree, tmp_path):
+    tree("/user.slice/user-7.slice/user@7.service", "cpu pids")
+    found = find_manager(str(tmp_path), "0::/user.slice/user-7.slice/session-1.scope\n")
+    assert (found.path, found.controllers) == ("/user.slice/user-7.slice/user@7.service", ("cpu", "pids"))
+    assert find_manager(str(tmp_path), "0::/user.slice/user-8.slice/session-1.scope\n").path == ""
+    assert find_manager(str(tmp_path), "0::/\n").path == ""
+
+
+def test_a_process_moves_only_below_a_cgroup_of_ours(tree, tmp_path):
+    tree("/a")
+    tree("/a/b")
+    tree("/a/c")
+    assert can_enter("/a/b/ctr", root=str(tmp_path), membership="0::/a/c\n")
+    os.unlink(tmp_path / "a/cgroup.procs")  # stands for "not ours"
+    assert not can_enter("/a/b/ctr", root=str(tmp_path), membership="0::/a/c\n")
+    assert can_enter("/a/b/ctr", root=str(tmp_path), membership="0::/a/b/leaf\n")

@@ -226,7 +226,8 @@ def test_keep_groups_needs_crun(rootfs):
 
 
 def test_limits_need_a_delegated_controller(rootfs):
-    delegated = Delegation(layout="v2", path="/user.slice/u", controllers=("memory", "pids"))
+    both = ("memory", "pids")
+    delegated = Delegation(layout="v2", path="/user.slice/u", controllers=both, enabled=both)
     host = HOST.replace(cgroups=delegated)
     spec = make(rootfs, SpecRequest(memory="64m"), host=host, cgroups_path="/user.slice/u/ctr")
     assert spec.config["linux"]["resources"] == {
@@ -241,6 +242,11 @@ def test_limits_need_a_delegated_controller(rootfs):
         make(rootfs, SpecRequest(memory="64m"), host=HOST.replace(cgroups=Delegation(layout="hybrid")))
     with pytest.raises(HostUnready, match="delegated to you"):
         make(rootfs, SpecRequest(pids_limit="10"))
+    with pytest.raises(Usage, match="--memory can't go with --cgroups=disabled"):
+        make(rootfs, SpecRequest(memory="64m", cgroups="disabled"), host=host)
+    unasked = host.replace(cgroups=delegated.replace(enabled=()))
+    spec = make(rootfs, SpecRequest(), host=unasked, cgroups_path="/user.slice/u/ctr")
+    assert "pids" not in spec.config["linux"]["resources"], "the default limit would fail: pids.max is not there"
 
 
 @pytest.mark.parametrize(
