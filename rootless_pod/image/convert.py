@@ -16,12 +16,14 @@ _TO_DOCKER = {
     mediatype.OCI_LAYER_FOREIGN: mediatype.DOCKER_LAYER_FOREIGN,
     mediatype.OCI_LAYER_FOREIGN_GZIP: mediatype.DOCKER_LAYER_FOREIGN_GZIP,
 }
-_TO_OCI = {docker: oci for oci, docker in _TO_DOCKER.items()} | {mediatype.DOCKER_LAYER_ZSTD: mediatype.OCI_LAYER_ZSTD}
+OCI_TYPES = {docker: oci for oci, docker in _TO_DOCKER.items()} | {
+    mediatype.DOCKER_LAYER_ZSTD: mediatype.OCI_LAYER_ZSTD
+}
 
 
 def to_oci(manifest: Manifest, shown: str) -> Manifest:
     """Return an OCI manifest of the same image (raises Refused where a type has no counterpart)."""
-    return _convert(manifest, _TO_OCI, mediatype.OCI_MANIFEST, shown)
+    return _convert(manifest, OCI_TYPES, mediatype.OCI_MANIFEST, shown)
 
 
 def to_docker(manifest: Manifest, shown: str) -> Manifest:

@@ -134,7 +134,7 @@ class RegistryClient:
         return list(parse_index(data, media_type).manifests)
 
     def _pages(self, path: str) -> list[dict[str, object]]:
-        documents = []
+        documents: list[dict[str, object]] = []
         following: str | None = f"/v2/{self.repository}/{path}"
         while following is not None and len(documents) < _MAX_PAGES:
             response = self.session.get(following, {"Accept": "application/json"})

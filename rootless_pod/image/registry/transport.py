@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import ssl
-import warnings
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -19,12 +18,17 @@ from rootless_pod.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from urllib3.response import BaseHTTPResponse
 
+    Body = bytes | Callable[[], Iterable[bytes]] | None
+
 _CONNECT_SECONDS = 20.0
 _READ_SECONDS = 60.0
+# A registry may hash and move a large blob before it answers the last request of an upload.
+_UPLOAD_READ_SECONDS = 600.0
+_CONNECTIONS = 8
 USER_AGENT = "rootless_pod"
 
 
@@ -84,29 +88,34 @@ class Transport:
         self._tls = tls
         self._pools: dict[str, urllib3.PoolManager] = {}
         self._pid = os.getpid()
+        if not tls.verify:
+            # The user has asked for it with --tls-verify=false or in registries.conf.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
-    def request(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None) -> Response:
+    def request(self, method: str, url: str, *, headers: Mapping[str, str], body: Body = None) -> Response:
         """Send one request and return the answer, whatever its status.
+
+        A ``body`` that is called gives the pieces to send; ``headers`` must hold their ``Content-Length`` then.
 
         Raises:
             Unreachable: no answer.
         """
         pool = self._pool(url)
+        streams = callable(body)
         try:
-            with warnings.catch_warnings():
-                # The user has asked for it with --tls-verify=false or in registries.conf.
-                warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
-                raw = pool.urlopen(
-                    method,
-                    url,
-                    headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
-                    body=body,
-                    redirect=False,
-                    retries=False,
-                    preload_content=False,
-                    decode_content=False,
-                    timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
-                )
+            raw = pool.urlopen(
+                method,
+                url,
+                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
+                body=body() if callable(body) else body,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+                timeout=urllib3.Timeout(
+                    connect=_CONNECT_SECONDS, read=_UPLOAD_READ_SECONDS if streams else _READ_SECONDS
+                ),
+            )
         except urllib3.exceptions.SSLError as cause:
             raise _tls_fault(url, cause) from cause
         except urllib3.exceptions.ProxyError as cause:
@@ -125,9 +134,10 @@ class Transport:
         if os.getpid() != self._pid:
             self._pools, self._pid = {}, os.getpid()
         host = _host(url)
-        if host not in self._pools:
-            self._pools[host] = self._new_pool(url, host)
-        return self._pools[host]
+        place = f"{urlsplit(url).scheme}://{host}"
+        if place not in self._pools:
+            self._pools[place] = self._new_pool(url, host)
+        return self._pools[place]
 
     def _new_pool(self, url: str, host: str) -> urllib3.PoolManager:
         scheme = urlsplit(url).scheme
@@ -142,8 +152,10 @@ class Transport:
             headers = {}
             if credentials.username:
                 headers = urllib3.make_headers(proxy_basic_auth=f"{credentials.username}:{credentials.password or ''}")
-            return urllib3.ProxyManager(proxy, proxy_headers=headers, ssl_context=context)
-        return urllib3.PoolManager(ssl_context=context) if context else urllib3.PoolManager()
+            return urllib3.ProxyManager(proxy, proxy_headers=headers, ssl_context=context, maxsize=_CONNECTIONS)
+        if context is None:
+            return urllib3.PoolManager(maxsize=_CONNECTIONS)
+        return urllib3.PoolManager(ssl_context=context, maxsize=_CONNECTIONS)
 
 
 def _host(url: str) -> str:

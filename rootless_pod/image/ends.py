@@ -1,0 +1,172 @@
+"""The two ends of a copy: from ``docker://…``, ``oci:…``, ``containers-storage:…`` to sources and destinations."""
+
+from __future__ import annotations
+
+import os
+
+from rootless_pod.config.registries import read_registries
+from rootless_pod.errors import NotFound, Refused, RpodError, TimedOut, Usage
+from rootless_pod.frozen import Frozen
+from rootless_pod.oci.reference import Reference, Source, parse_reference, parse_source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless_pod.image.destination import ImageDestination
+    from rootless_pod.image.registry.connect import Access
+    from rootless_pod.image.source import ImageSource
+    from rootless_pod.paths import Paths
+
+
+class OpenedSource(Frozen):
+    """A source, the full names its image has, and what closes it. ``reference``: where in a registry it lies."""
+
+    source: ImageSource
+    names: tuple[str, ...] = ()
+    close: Callable[[], None] = lambda: None
+    reference: Reference | None = None
+
+
+def split_end(text: str) -> Source:
+    """Return transport and rest of one end of ``copy``.
+
+    Raises:
+        Usage: there is no transport.
+        Refused: it is none that rpod speaks.
+    """
+    end = parse_source(text)
+    if not end.transport:
+        raise Usage(
+            f"{text!r} says no transport",
+            remedy=f"write docker://{text} (registry) or containers-storage:{text} (here)",
+        )
+    if end.transport == "docker-daemon":
+        raise Refused("docker-daemon: is not spoken here", remedy="use docker save and docker-archive: instead")
+    if not end.rest:
+        raise Usage(f"{end.transport}: needs a name or path", remedy=f"write {end.transport}:PATH")
+    return end
+
+
+def open_source(paths: Paths, end: Source, access: Access, *, spool_dir: str = "/var/tmp") -> OpenedSource:  # noqa: S108
+    """Open where a copy comes from; spooled archives have no name in ``spool_dir``.
+
+    Raises:
+        NotFound, Corrupt, Conflict: as the transport finds it.
+    """
+    if end.transport == "docker":
+        return _registry_source(parse_reference(end.rest), access)
+    if end.transport == "containers-storage":
+        return local_source(paths, end.rest)
+    from rootless_pod.image.formats.tree import ArchiveTree
+    from rootless_pod.image.load import find_source
+
+    found, tree = find_source(end, spool_dir=spool_dir)
+    close = tree.close if isinstance(tree, ArchiveTree) else _nothing
+    return OpenedSource(source=found.source, names=found.names, close=close)
+
+
+def _nothing() -> None:
+    pass
+
+
+def local_source(paths: Paths, text: str) -> OpenedSource:
+    """Return an image of the store (raises NotFound, Refused)."""
+    from rootless_pod.image.layout import open_layout
+    from rootless_pod.image.lookup import lookup_named
+    from rootless_pod.image.stored import LocalSource
+
+    image, name = lookup_named(paths, text)
+    if image.is_host:
+        raise Refused("image host is this machine itself: there is nothing to copy")
+    names = (name,) if name and "@" not in name else ()
+    return OpenedSource(source=LocalSource(open_layout(paths), image.manifest_digest, name or text), names=names)
+
+
+def _registry_source(reference: Reference, access: Access) -> OpenedSource:
+    """Return the first place (mirrors, then the registry) that has the manifest."""
+    from rootless_pod.image.registry.client import RegistryClient
+    from rootless_pod.image.registry.connect import open_session, repository_scope
+    from rootless_pod.image.registry.source import RegistrySource
+
+    registries = read_registries()
+    faults: list[RpodError] = []
+    for endpoint in registries.endpoints(reference):
+        there = endpoint.reference
+        session = open_session(endpoint, registries, access, scopes=(repository_scope(there, "pull"),))
+        source = RegistrySource(RegistryClient.on(session, there.repository), there.version, str(there))
+        try:
+            source.manifest()
+        except (NotFound, Refused, TimedOut) as fault:
+            faults.append(fault)
+            continue
+        names = (str(reference),) if reference.tag else ()
+        return OpenedSource(source=source, names=names, reference=there)
+    raise faults[-1]
+
+
+def open_destination(
+    end: Source, access: Access, *, names: tuple[str, ...] = (), source: OpenedSource | None = None, paths: Paths | None
+) -> ImageDestination:
+    """Return where a copy goes to (not the store: that installs); ``names`` are for formats that keep names.
+
+    With ``paths`` blobs of other images in the store are mounted from their repositories.
+
+    Raises:
+        Usage, Conflict, Refused: the place can't be one.
+    """
+    if end.transport == "docker":
+        return _registry_destination(parse_reference(end.rest), access, source, paths)
+    from rootless_pod.image.formats import archive_writers, writers
+
+    if end.transport == "dir":
+        return writers.DirectoryDestination(end.rest)
+    path, name = split_named(end.rest)
+    if end.transport == "oci":
+        return writers.LayoutDestination(path, name)
+    if end.transport == "oci-archive":
+        return archive_writers.OciArchiveDestination(path, name or (names[0] if names else ""))
+    tags = (str(parse_reference(name)),) if name else names
+    return archive_writers.DockerArchiveDestination(path, tags)
+
+
+def split_named(rest: str) -> tuple[str, str]:
+    """Split ``PATH[:NAME]``; a path that exists as it stands has no name behind it."""
+    if os.path.lexists(rest):
+        return rest, ""
+    path, _colon, name = rest.partition(":")
+    return path, name
+
+
+def _registry_destination(
+    reference: Reference, access: Access, source: OpenedSource | None, paths: Paths | None
+) -> ImageDestination:
+    from rootless_pod.image.registry.connect import open_session, repository_scope
+    from rootless_pod.image.registry.destination import RegistryDestination
+
+    registries = read_registries()
+    # Mirrors are for pulling: the last place is the registry itself.
+    endpoint = registries.endpoints(reference)[-1]
+    there = endpoint.reference
+    mounts: dict[str, str] = {}
+    beside = ""
+    if source is not None and source.reference is not None and source.reference.registry == there.registry:
+        beside = source.reference.repository if source.reference.repository != there.repository else ""
+    elif paths is not None:
+        from rootless_pod.image.layout import open_layout
+        from rootless_pod.image.stored import other_places
+
+        for digest, name in other_places(open_layout(paths), reference).items():
+            place = registries.endpoints(name)[-1].reference
+            if place.registry == there.registry and place.repository != there.repository:
+                mounts[digest] = place.repository
+    sources = dict.fromkeys([*mounts.values(), *([beside] if beside else [])])
+    scopes = [repository_scope(there, "pull,push"), *(f"repository:{one}:pull" for one in sources)]
+    session = open_session(endpoint, registries, access, scopes=tuple(scopes[:_MOST_SCOPES]))
+    return RegistryDestination(
+        session, there.repository, there.version, shown=str(reference), mounts=mounts, beside=beside
+    )
+
+
+# A token server's address holds them all; what is left out is uploaded instead of mounted.
+_MOST_SCOPES = 16

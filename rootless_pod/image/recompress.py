@@ -1,0 +1,152 @@
+"""Layers in another compression: decided from media types, done through an unnamed file."""
+
+from __future__ import annotations
+
+import os
+
+from rootless_pod.errors import Refused, Usage
+from rootless_pod.frozen import Frozen
+from rootless_pod.image.layout import disk_error
+from rootless_pod.oci import mediatype
+from rootless_pod.oci.descriptor import Descriptor
+from rootless_pod.oci.digest import new_hash
+from rootless_pod.storage.compress import new_compressor, open_compressed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless_pod.image.formats.tree import FileReader
+    from rootless_pod.image.source import BlobReader
+
+LEVELS = {"gzip": range(1, 10), "zstd": range(1, 21)}
+_TYPES = {"gzip": mediatype.OCI_LAYER_GZIP, "zstd": mediatype.OCI_LAYER_ZSTD}
+
+
+class Compression(Frozen):
+    """What layers shall be: ``kind`` (gzip, zstd, or "" = as they are); ``force`` changes compressed ones too."""
+
+    kind: str = ""
+    level: int | None = None
+    force: bool = False
+
+    def check(self) -> None:
+        """Look whether the level fits the kind.
+
+        Raises:
+            Usage: it does not.
+        """
+        if self.level is None:
+            return
+        allowed = LEVELS[self.kind or "gzip"]
+        if self.level not in allowed:
+            raise Usage(
+                f"--compression-level {self.level} is no level of {self.kind or 'gzip'}",
+                remedy=f"give a number from {allowed[0]} to {allowed[-1]}",
+            )
+
+    def wanted(self, layer: Descriptor, *, packs: bool) -> str:
+        """Return the compression to bring ``layer`` in, "" to leave it as it is."""
+        has = mediatype.layer_compression(layer.media_type)
+        if has is None or mediatype.is_foreign(layer.media_type):
+            return ""
+        if has == "none":
+            return self.kind or ("gzip" if packs or self.force else "")
+        kind = self.kind or ("gzip" if self.force else "")
+        if not self.force or (has == kind and self.level is None):
+            return ""
+        return kind
+
+
+class Spooled:
+    """A recompressed layer in a file without a name."""
+
+    def __init__(self, fd: int, descriptor: Descriptor) -> None:
+        """Own ``fd``."""
+        self._fd = fd
+        self.descriptor = descriptor
+
+    def open(self) -> FileReader:
+        """Return a reader from the start."""
+        from rootless_pod.image.formats.tree import FileReader
+
+        return FileReader(os.dup(self._fd), 0, self.descriptor.size)
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self._fd)
+
+
+def recompress(
+    reader: BlobReader,
+    layer: Descriptor,
+    kind: str,
+    level: int | None,
+    *,
+    spool_dir: str,
+    on_progress: Callable[[int], None],
+) -> Spooled:
+    """Read a verified layer to its end and pack it as ``kind``; the descriptor of the result has OCI's media type.
+
+    Raises:
+        Corrupt: the layer is damaged.
+        HostUnready: no space in ``spool_dir``.
+    """
+    fd = unnamed_file(spool_dir)
+    try:
+        packer, digest, size = new_compressor(kind, level), new_hash(), 0
+
+        def write(data: bytes) -> None:
+            nonlocal size
+            digest.update(data)
+            size += len(data)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+
+        plain, seen = open_compressed(reader, layer.media_type), 0
+        while data := plain.read(1 << 18):
+            seen += len(data)
+            write(packer.compress(data))
+            on_progress(seen)
+        # A tar's readers stop before the end of a compressed stream: the digest is only right after all of it.
+        while reader.read(1 << 16):
+            pass
+        write(packer.flush())
+    except OSError as cause:
+        os.close(fd)
+        raise disk_error(cause, f"cannot compress layer {layer.digest}", spool_dir) from cause
+    except BaseException:
+        os.close(fd)
+        raise
+    finally:
+        reader.close()
+    annotations = {key: value for key, value in layer.annotations.items() if not key.startswith(_OF_THE_BYTES)}
+    made = layer.replace(
+        media_type=_TYPES[kind], digest=f"sha256:{digest.hexdigest()}", size=size, annotations=annotations
+    )
+    return Spooled(fd, made)
+
+
+# Annotations about the compressed bytes themselves: tables of contents of zstd:chunked and eStargz.
+_OF_THE_BYTES = ("io.github.containers.zstd-chunked.", "containerd.io/snapshot/stargz/")
+
+
+def unnamed_file(directory: str) -> int:
+    """Return the descriptor of a new file that vanishes with it (raises HostUnready)."""
+    try:
+        return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError:
+        path = f"{directory}/.tmp-{os.urandom(8).hex()}"
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.unlink(path)
+    except OSError as cause:
+        raise disk_error(cause, "cannot make a file for compressed layers", directory) from cause
+    return fd
+
+
+def check_target(kind: str, manifest_format: str) -> None:
+    """Refuse a compression that the manifest's kind has no name for (raises Refused)."""
+    if kind == "zstd" and manifest_format == "v2s2":
+        raise Refused("Docker schema 2 knows no zstd layers", remedy="give --format oci, or --compression-format gzip")
