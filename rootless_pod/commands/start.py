@@ -78,12 +78,11 @@ def _take_foreground(context: Context, container_id: str, lock: Lock) -> None:
 def _start_attached(call: Call, context: Context, container_id: str) -> int:
     from rootless_pod.container.lookup import read
     from rootless_pod.container.run import Foreground, stay
-    from rootless_pod.container.start import foreground_lock, start
+    from rootless_pod.container.start import start
     from rootless_pod.monitor.attach import stream_signals
     from rootless_pod.monitor.detachkeys import parse_detach_keys
     from rootless_pod.monitor.signals import SignalWatch
-    from rootless_pod.state.containers import ContainerLock
-    from rootless_pod.state.lock import Lock
+    from rootless_pod.state.containers import FOREGROUND, ContainerLock
 
     config = read(context.paths, container_id).config
     foreground = Foreground(
@@ -91,7 +90,7 @@ def _start_attached(call: Call, context: Context, container_id: str) -> int:
         detach_keys=parse_detach_keys(call.text("detach_keys")),
         sig_proxy=call.flag("sig_proxy"),
     )
-    lock = Lock(foreground_lock(context, container_id))
+    lock = ContainerLock(context.paths, container_id, FOREGROUND)
     with SignalWatch(stream_signals(proxy=foreground.sig_proxy)) as watch:
         _take_foreground(context, container_id, lock)
         with lock:

@@ -9,15 +9,14 @@ import os
 
 from rootless_pod.container.cleanup import cleanup
 from rootless_pod.container.create import create
-from rootless_pod.container.start import Started, foreground_lock, start
+from rootless_pod.container.start import Started, start
 from rootless_pod.errors import Conflict, NotFound, RpodError
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.acquire import acquire
 from rootless_pod.monitor import attach
 from rootless_pod.monitor.exitfile import wait_exit
 from rootless_pod.monitor.signals import SignalWatch
-from rootless_pod.state.containers import ContainerLock
-from rootless_pod.state.lock import Lock
+from rootless_pod.state.containers import FOREGROUND, ContainerLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def run(
     image = get_image(context, request)
     config = create(context, request, image)
     proxied = attach.stream_signals(proxy=foreground.sig_proxy) if foreground else ()
-    with SignalWatch(proxied) as watch, Lock(foreground_lock(context, config.id)):
+    with SignalWatch(proxied) as watch, ContainerLock(context.paths, config.id, FOREGROUND):
         try:
             with ContainerLock(context.paths, config.id):
                 started = start(

@@ -20,7 +20,7 @@ from rootless_pod.linux import procfs
 from rootless_pod.monitor import attach, conmon
 from rootless_pod.monitor.driver import MonitorRequest
 from rootless_pod.programs.find import find_program
-from rootless_pod.state.containers import write_state
+from rootless_pod.state.containers import FOREGROUND, write_state
 from rootless_pod.state.record import write_bytes, write_record
 from rootless_pod.userns.enter import hold, leave_mark
 
@@ -210,12 +210,7 @@ def exit_command(context: Context, config: ContainerConfig, *, attached: bool) -
         return command
     directory = context.paths.container(config.id)
     guard = 'test -e "$1/state.json" || exit 0; shift; exec "$@"'
-    return (flock, foreground_lock(context, config.id), shell, "-c", guard, "sh", directory, *command)
-
-
-def foreground_lock(context: Context, container_id: str) -> str:
-    """Return the lock that a command in the foreground holds as long as it means to clean up itself."""
-    return f"{context.paths.container(container_id)}/foreground"
+    return (flock, f"{directory}/{FOREGROUND}", shell, "-c", guard, "sh", directory, *command)
 
 
 def _record_monitor(bundle: str, monitored: Monitored) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rootless_pod.paths import Paths
 
 _ID_LENGTH = 64
+FOREGROUND = "foreground"
 
 
 def is_id(name: str) -> bool:
@@ -66,11 +67,14 @@ def no_such_container(text: str) -> NotFound:
 
 
 class ContainerLock(Lock):
-    """The lock of one container; taking it for a container that is gone is ``NotFound``."""
+    """A lock of one container; taking it for a container that is gone is ``NotFound``.
 
-    def __init__(self, paths: Paths, container_id: str) -> None:
+    ``lock`` guards its state; ``FOREGROUND`` is held by the command that stays with it and means to clean up itself.
+    """
+
+    def __init__(self, paths: Paths, container_id: str, name: str = "lock") -> None:
         """Name the lock file in the container's own directory."""
-        super().__init__(f"{paths.container(container_id)}/lock")
+        super().__init__(f"{paths.container(container_id)}/{name}")
         self._container_id = container_id
 
     def acquire(self, *, wait: bool = True) -> bool:

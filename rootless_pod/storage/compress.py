@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from rootless_pod.errors import Corrupt, HostUnready
+from rootless_pod.errors import Corrupt, HostUnready, RpodError
 from rootless_pod.frozen import Frozen
 
 TYPE_CHECKING = False
@@ -91,8 +91,8 @@ class _Unpacked(ABC):
         while not self._ended:
             try:
                 data = self._piece()
-            except Corrupt:
-                raise
+            except RpodError:
+                raise  # of the reader below: the disk is full, the registry is gone
             except Exception as cause:  # each library has its own error class
                 raise Corrupt(f"{self.name} stream is damaged: {cause}") from cause
             if data:

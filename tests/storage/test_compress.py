@@ -14,7 +14,7 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rootless_pod.errors import Corrupt
+from rootless_pod.errors import Corrupt, HostUnready, TimedOut
 from rootless_pod.storage.compress import BombLimits, detect_compression, new_compressor, open_compressed
 from tests.storage import tarball as t
 
@@ -115,6 +115,24 @@ def test_what_is_written_is_read_and_the_same_bytes_come_out_twice(kind):
     assert outputs[0] == outputs[1]
     assert detect_compression(outputs[0]) == kind
     assert read_all(outputs[0]) == TEXT
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "none"])
+@pytest.mark.parametrize("fault", [HostUnready("no space left"), TimedOut("the registry is silent")])
+def test_a_failure_of_the_reader_below_is_not_taken_for_damage(kind, fault):
+    class Failing(io.BytesIO):
+        def read(self, size=-1):
+            data = super().read(min(size, 4096) if size >= 0 else 4096)
+            if not data:
+                raise fault
+            return data
+
+    compressor = new_compressor(kind)
+    packed = compressor.compress(NOISE) + compressor.flush()
+    stream = open_compressed(Failing(packed[: len(packed) // 2]))
+    with pytest.raises(type(fault)):
+        while stream.read(1 << 16):
+            pass
 
 
 def test_gzip_reads_what_we_write():
