@@ -203,11 +203,11 @@ def _since(paths: Paths, _images: list[Image], value: str) -> Callable[[Image], 
 
 
 def _until(_paths: Paths, _images: list[Image], value: str) -> Callable[[Image], bool]:
-    limit = _moment(value)
+    limit = moment(value)
     return lambda image: created_at(image) < limit
 
 
-def _moment(value: str) -> float:
+def moment(value: str) -> float:
     """Return seconds since 1970 of a timestamp, a number of seconds, or a duration back from now (``2h30m``)."""
     if value.isdigit():
         return float(value)

@@ -20,6 +20,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "image diff": ("image_diff", "Show how an image differs from what it stands on"),
     "image exists": ("image_exists", "Check if an image exists"),
     "image inspect": ("image_inspect", "Display the configuration of images"),
+    "image mount": ("image_mount", "Mount images read-only, inside rpod unshare"),
+    "image prune": ("image_prune", "Remove unused images"),
+    "image tree": ("image_tree", "Show the layers of an image, their sizes and who shares them"),
+    "image trust set": ("image_trust_set", "Say what is trusted from a registry, or by default"),
+    "image trust show": ("image_trust_show", "Show what the trust policy says"),
+    "image unmount": ("image_unmount", "Unmount images mounted by rpod image mount"),
     "images": ("images", "List images in local storage"),
     "import": ("import_", "Create an image from a root file system"),
     "info": ("info", "Show what rpod uses here: host, store, drivers and why"),
@@ -35,11 +41,21 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "save": ("save", "Save images to an archive"),
     "start": ("start", "Start containers"),
     "stop": ("stop", "Stop running containers"),
+    "system df": ("system_df", "Show how much of the disk images, containers and volumes take"),
     "system migrate": ("system_migrate", "Use changed sub-ids: stop all containers and give up the user namespace"),
+    "system prune": ("system_prune", "Remove what is not used: stopped containers, images, volumes"),
     "tag": ("tag", "Add a name to an image"),
     "unshare": ("unshare", "Run a command in your user namespace"),
     "untag": ("untag", "Remove names from an image"),
     "version": ("version", "Show the versions of rpod and what it stands on"),
+    "volume create": ("volume_create", "Create a volume"),
+    "volume exists": ("volume_exists", "Check if a volume exists"),
+    "volume export": ("volume_export", "Export a volume as a tar archive"),
+    "volume import": ("volume_import", "Unpack a tar archive into a volume"),
+    "volume inspect": ("volume_inspect", "Display what is known of volumes"),
+    "volume ls": ("volume_ls", "List volumes"),
+    "volume prune": ("volume_prune", "Remove volumes that no container uses"),
+    "volume rm": ("volume_rm", "Remove volumes"),
     "wait": ("wait", "Wait until containers stop"),
 }
 
@@ -72,15 +88,20 @@ ALIASES: dict[str, str] = {
     "image rm": "rmi",
     "image save": "save",
     "image tag": "tag",
+    "image umount": "image unmount",
     "image untag": "untag",
     "list": "ps",
     "system info": "info",
+    "volume list": "volume ls",
+    "volume remove": "volume rm",
 }
 
 GROUPS: dict[str, str] = {
     "container": "Manage containers",
     "image": "Manage images",
+    "image trust": "Manage what images are trusted",
     "system": "Manage rpod itself",
+    "volume": "Manage volumes",
 }
 
 
@@ -88,6 +109,14 @@ def resolve(words: str) -> str | None:
     """Return the words that ``words`` stand for in ``COMMANDS``, ``None`` when there is no such command."""
     words = ALIASES.get(words, words)
     return words if words in COMMANDS else None
+
+
+def groups_within(group: str) -> dict[str, str]:
+    """Return the groups in a group ("" for the top level): last word → the words in ``GROUPS``."""
+    prefix = f"{group} " if group else ""
+    return {
+        words[len(prefix) :]: words for words in GROUPS if words.startswith(prefix) and " " not in words[len(prefix) :]
+    }
 
 
 def within(group: str) -> dict[str, str]:

@@ -187,7 +187,9 @@ def collect_garbage(paths: Paths) -> int:
 
 
 def _referenced_layers(paths: Paths) -> set[str]:
-    return {chain for image in list_images(paths) for chain in image.layers}
+    from rootless_pod.image.mounts import layers_of_mounts
+
+    return {chain for image in list_images(paths) for chain in image.layers} | layers_of_mounts(paths)
 
 
 def _sweep_blobs(layout: Layout) -> int:

@@ -1,0 +1,101 @@
+"""``rpod system prune``."""
+
+from __future__ import annotations
+
+import sys
+
+from rootless_pod.commands.declare import Call, Command, flag
+from rootless_pod.commands.image_prune import FILTER, FORCE
+from rootless_pod.errors import NotFound, RpodError
+
+COMMAND = Command(
+    name="prune",
+    summary="Remove what is not used: stopped containers, images, volumes",
+    help=(
+        "Removes stopped containers and images without a name; with --all every image no container uses; with "
+        "--volumes the volumes no container uses as well. What killed commands left behind goes too."
+    ),
+    options=(
+        flag("--all", "Also images that have a name", "-a"),
+        FILTER,
+        FORCE,
+        flag("--volumes", "Also volumes that no container uses"),
+    ),
+    examples=("rpod system prune", "rpod system prune -a -f --volumes"),
+)
+
+
+def main(call: Call) -> int:
+    """Ask, remove, print what went and how much it freed."""
+    from rootless_pod.commands.confirm import confirmed
+    from rootless_pod.commands.humanize import size
+    from rootless_pod.commands.image_prune import prune_images, split_conditions
+
+    split_conditions(call.texts("filter"))
+    if not call.flag("force") and not confirmed(_warning(call)):
+        return 0
+    before = _used_bytes(call)
+    _print("Deleted Containers", _prune_containers(call))
+    if call.flag("volumes"):
+        _print("Deleted Volumes", _prune_volumes(call))
+    _print("Deleted Images", prune_images(call.paths, everything=call.flag("all"), conditions=call.texts("filter")))
+    freed = max(0, before - _used_bytes(call))
+    sys.stdout.write(f"Total reclaimed space: {size(freed, digits=4, blank=False)}\n")
+    return 0
+
+
+def _warning(call: Call) -> str:
+    lines = ["WARNING! This command removes:", "\t- all stopped containers"]
+    if call.flag("volumes"):
+        lines.append("\t- all volumes not used by at least one container")
+    if call.flag("all"):
+        lines.append("\t- all images without at least one container associated with them")
+    else:
+        lines.append("\t- all dangling images")
+    return "\n".join(lines) + "\n"
+
+
+def _print(heading: str, rows: list[str]) -> None:
+    if rows:
+        sys.stdout.write("\n".join([heading, *rows]) + "\n")
+
+
+def _used_bytes(call: Call) -> int:
+    from rootless_pod.container.usage import size_of_tree
+
+    return size_of_tree(call.paths.graphroot)
+
+
+def _prune_containers(call: Call) -> list[str]:
+    from rootless_pod.commands.context import context_of
+    from rootless_pod.commands.filters import matching
+    from rootless_pod.commands.image_prune import split_conditions
+    from rootless_pod.container.lookup import list_all
+    from rootless_pod.container.remove import remove, sweep
+
+    context = context_of(call)
+    positive, negative = split_conditions(call.texts("filter"))
+    found = list_all(call.paths)
+    unwanted = {one.id for condition in negative for one in matching(found, (condition,))}
+    removed = []
+    for one in matching(found, positive):
+        if one.status.is_running or one.status.name not in ("created", "exited") or one.id in unwanted:
+            continue
+        try:
+            remove(context, one.id, volumes=False)
+        except NotFound:
+            continue
+        except RpodError as error:
+            from rootless_pod.commands.report import report
+
+            report(error)
+            continue
+        removed.append(one.id)
+    sweep(context)
+    return removed
+
+
+def _prune_volumes(call: Call) -> list[str]:
+    from rootless_pod.commands.volume_prune import prune_volumes
+
+    return prune_volumes(call.paths, everything=True, conditions=call.texts("filter"))
