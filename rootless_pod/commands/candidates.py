@@ -57,7 +57,7 @@ def command_words(incomplete: str) -> list[str]:
     """Return the first words of commands."""
     from rootless_pod.commands import index
 
-    return [word for word in (*index.within(""), *index.GROUPS) if word.startswith(incomplete)]
+    return [word for word in (*index.within(""), *index.groups_within("")) if word.startswith(incomplete)]
 
 
 def candidates(what: str, incomplete: str, *, root: str | None = None, runroot: str | None = None) -> list[str]:

@@ -20,20 +20,18 @@ def find_command(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     """
     if not words:
         raise Usage("no command given", remedy="run 'rpod --help' for the list of commands")
-    first, rest = words[0], words[1:]
-    found = index.resolve(first)
-    if found:
-        return found, rest
-    if first not in index.GROUPS:
-        raise _no_such(first, "")
-    if not rest:
-        raise Usage(f"no command of 'rpod {first}' given", remedy=f"run 'rpod {first} --help' for the list")
-    if rest[0] in ("--help", "-h"):
-        raise HelpWanted
-    found = index.resolve(f"{first} {rest[0]}")
-    if not found:
-        raise _no_such(rest[0], first)
-    return found, rest[1:]
+    group = ""
+    for count, word in enumerate(words, 1):
+        path = f"{group} {word}" if group else word
+        found = index.resolve(path)
+        if found:
+            return found, words[count:]
+        if group and word in ("--help", "-h"):
+            raise HelpWanted
+        if path not in index.GROUPS:
+            raise _no_such(word, group)
+        group = path
+    raise Usage(f"no command of 'rpod {group}' given", remedy=f"run 'rpod {group} --help' for the list")
 
 
 def _no_such(word: str, group: str) -> Usage:
@@ -42,7 +40,7 @@ def _no_such(word: str, group: str) -> Usage:
     where = f"rpod {group}".rstrip()
     if word.startswith("-"):
         return Usage(f"unknown option {word} of '{where}'", remedy=f"run '{where} --help'")
-    known = [*index.within(group), *(() if group else index.GROUPS)]
+    known = [*index.within(group), *index.groups_within(group)]
     guess = nearest(word, known)
     remedy = f"use '{where} {guess}', or run '{where} --help'" if guess else f"run '{where} --help' for the list"
     return Usage(f"unknown command '{where} {word}'", remedy=remedy)

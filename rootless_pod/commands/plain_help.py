@@ -54,8 +54,7 @@ def command_help(command: Command, words: str) -> str:
 def group_help(group: str) -> str:
     """Return the help of a group of commands, "" for rpod itself."""
     rows = [(word, index.COMMANDS[words][1]) for word, words in index.within(group).items() if group or word == words]
-    if not group:
-        rows = sorted([*rows, *index.GROUPS.items()])
+    rows = sorted([*rows, *((word, index.GROUPS[path]) for word, path in index.groups_within(group).items())])
     summary = index.GROUPS[group] if group else RPOD.summary
     path = f"rpod {group}" if group else "rpod [options]"
     return f"{summary}\n\nUsage:\n  {path} COMMAND\n\nCommands:\n{_columns(rows)}" + (

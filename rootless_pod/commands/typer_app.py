@@ -164,13 +164,13 @@ def make_group(group: str = "") -> TyperGroup:
     for word, words in index.within(group).items():
         if group or word == words:
             commands[word] = _lazy_command(words, word, None if group else panel_of(word))
-    if not group:
-        for name in index.GROUPS:
-            commands[name] = make_group(name)
+    for name, path in index.groups_within(group).items():
+        commands[name] = make_group(path)
+        if not group:
             commands[name].rich_help_panel = "Groups"
     summary = index.GROUPS[group] if group else RPOD.summary
     return TyperGroup(
-        name=group or PROGRAM,
+        name=group.rpartition(" ")[2] or PROGRAM,
         commands={
             name: commands[name] for name in sorted(commands, key=lambda name: (_panel_order(name, group), name))
         },
@@ -200,8 +200,8 @@ def show_help(words: Sequence[str]) -> int:
     """
     from rootless_pod.commands.lookup import find_command
 
-    plain = [word for word in words if not word.startswith("-")][:2]
-    group = plain[0] if len(plain) == 1 and plain[0] in index.GROUPS else ""
+    plain = [word for word in words if not word.startswith("-")]
+    group = " ".join(plain) if " ".join(plain) in index.GROUPS else ""
     found = find_command(plain)[0] if plain and not group else ""
     if not _typer_is_here():
         from rootless_pod.commands.plain_help import command_help, group_help

@@ -45,7 +45,7 @@ def read_keys(source: KeySource) -> tuple[PublicKey, ...]:
             found.append(supported(load_pem_public_key(data), shown))
         except (ValueError, UnsupportedAlgorithm) as cause:
             raise Refused(
-                f"{shown} is no PEM public key that can be used: {cause}",
+                f"{shown} is no PEM public key that can be used",
                 remedy="put the public half there, as from: cosign public-key --key cosign.key",
             ) from cause
     return tuple(found)

@@ -17,8 +17,19 @@ def registry_scopes(reference: Reference) -> tuple[str, ...]:
 
     The port belongs to the host, but not to the domains above.
     """
-    found = [str(reference)]
-    name = reference.name
+    return (str(reference), *_above(reference.name))
+
+
+def name_scopes(text: str) -> tuple[str, ...]:
+    """Return the scopes for what a user calls a registry, a namespace, a repository or an image, as it is written."""
+    bare = text.partition("@")[0]
+    head, colon, tag = bare.rpartition(":")
+    is_image = bool(colon) and "/" in head and "/" not in tag
+    return tuple(dict.fromkeys((text, *_above(head if is_image else bare))))
+
+
+def _above(name: str) -> list[str]:
+    found = []
     while True:
         found.append(name)
         parent, slash, _last = name.rpartition("/")
@@ -29,7 +40,7 @@ def registry_scopes(reference: Reference) -> tuple[str, ...]:
     while "." in domain:
         domain = domain.partition(".")[2]
         found.append(f"*.{domain}")
-    return tuple(found)
+    return found
 
 
 def path_scopes(path: str, image: str = "") -> tuple[str, ...]:
