@@ -84,8 +84,8 @@ def is_clear(said: str, *words: str) -> None:
 def nothing_of_it(rpod: Rpod) -> None:
     """No container, staging directory, partial blob, mount or process is left."""
     assert rpod("ps", "-aq") == ""
-    assert [path for path in rpod.root.glob("layers/.*")] == []
-    assert [path for path in rpod.root.glob("image/blobs/**/*.part*")] == []
+    assert list(rpod.root.glob("layers/.*")) == []
+    assert list(rpod.root.glob("image/blobs/**/*.part*")) == []
     assert list(rpod.root.glob("names/containers/*")) == []
     assert list(rpod.runroot.glob("*/containers/*")) + list(rpod.runroot.glob("*/netns/*")) == []
     assert rpod.mounts() == []
@@ -128,7 +128,9 @@ def test_a_name_that_is_none_is_refused(store: Rpod) -> None:
     is_clear(store.error("run", "--rm", "", "true"))
 
 
-def test_a_blob_with_other_bytes_than_its_digest_is_refused_and_the_store_is_as_it_was(store: Rpod, archive: Archive) -> None:
+def test_a_blob_with_other_bytes_than_its_digest_is_refused_and_the_store_is_as_it_was(
+    store: Rpod, archive: Archive
+) -> None:
     good = archive.layout("good", one_layer(("file", {"content": b"x" * SMALL})))
     bad = archive.place / "tampered"
     shutil.copytree(good, bad)
@@ -176,8 +178,14 @@ def test_what_is_no_archive_is_refused(store: Rpod, tmp_path: Path) -> None:
 HOSTILE = {
     "a path out of the tree": [("../../evil", {"content": b"x"})],
     "an absolute path": [("/tmp/evil", {"content": b"x"})],
-    "a link out, then through it": [("out", {"kind": tarfile.SYMTYPE, "link": "/"}), ("out/tmp/evil", {"content": b"x"})],
-    "a link up, then through it": [("out", {"kind": tarfile.SYMTYPE, "link": "../../.."}), ("out/evil", {"content": b"x"})],
+    "a link out, then through it": [
+        ("out", {"kind": tarfile.SYMTYPE, "link": "/"}),
+        ("out/tmp/evil", {"content": b"x"}),
+    ],
+    "a link up, then through it": [
+        ("out", {"kind": tarfile.SYMTYPE, "link": "../../.."}),
+        ("out/evil", {"content": b"x"}),
+    ],
     "a hard link to a file outside": [("evil", {"kind": tarfile.LNKTYPE, "link": "../../../../etc/passwd"})],
     "a hard link through a link": [
         ("out", {"kind": tarfile.SYMTYPE, "link": "/etc"}),
@@ -222,7 +230,9 @@ def test_missing_and_unexecutable_commands_have_their_codes_and_name_the_command
 def test_a_failed_run_without_rm_leaves_a_created_container_that_can_be_removed(img: Rpod) -> None:
     img.error("run", "--name", "failed", "img", "nosuch", code=127)
     assert img("ps", "-a", "--format", "{{.Names}} {{.State}}").strip() == "failed created"
-    is_clear(img.error("start", "failed", code=125) if img.run("start", "failed").returncode == 125 else "Error: x\n  y")
+    is_clear(
+        img.error("start", "failed", code=125) if img.run("start", "failed").returncode == 125 else "Error: x\n  y"
+    )
     img("rm", "failed")
     nothing_of_it(img)
 
@@ -290,22 +300,29 @@ class Poor:
         self.rpod = rpod
 
     def run(
-        self, *words: str, hide: tuple[str, ...] = (), before: str = "", env: dict[str, str] | None = None, as_root: bool = False
+        self,
+        *words: str,
+        hide: tuple[str, ...] = (),
+        before: str = "",
+        env: dict[str, str] | None = None,
+        as_root: bool = False,
     ) -> subprocess.CompletedProcess[bytes]:
         """Run rpod with files ``hide`` emptied and the shell lines ``before`` done, in a namespace where we are root at first."""
         steps = [before] if before else []
-        for path in hide:
-            if Path(path).exists():
-                steps.append(f"mount --bind $(mktemp -p {self.rpod.root}) {path}")
+        steps += [f"mount --bind $(mktemp -p {self.rpod.root}) {path}" for path in hide if Path(path).exists()]
         become = "" if as_root else f"unshare --user --map-user={os.getuid()} --map-group={os.getgid()} -- "
         script = "set -e\n" + "\n".join(steps) + f'\nexec {become}"$@"'
         argv = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", *self.rpod.argv(*words)]
-        return subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, timeout=120, env={**self.rpod.env, **(env or {})})
+        return subprocess.run(
+            argv, capture_output=True, stdin=subprocess.DEVNULL, timeout=120, env={**self.rpod.env, **(env or {})}
+        )
 
 
 def devices_without(*missing: str) -> str:
     """Return shell lines that make a /dev without the devices ``missing``."""
-    names = [name for name in ("null", "zero", "full", "random", "urandom", "tty", "fuse", "net/tun") if name not in missing]
+    names = [
+        name for name in ("null", "zero", "full", "random", "urandom", "tty", "fuse", "net/tun") if name not in missing
+    ]
     return f"""
         old=$(mktemp -d)
         mount --rbind /dev $old
@@ -338,7 +355,8 @@ def programs_without(place: Path, *missing: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("missing", "words"), [(("conmon",), ("conmon", "apt-get install conmon")), (("crun", "runc"), ("crun", "apt install crun"))]
+    ("missing", "words"),
+    [(("conmon",), ("conmon", "apt-get install conmon")), (("crun", "runc"), ("crun", "apt install crun"))],
 )
 def test_a_missing_monitor_or_runtime_is_named_with_its_package(
     rpod: Rpod, tmp_path: Path, missing: tuple[str, ...], words: tuple[str, ...]
@@ -388,7 +406,7 @@ def test_without_user_namespaces_the_limit_and_its_remedy_are_named(poor: Poor) 
             continue  # a command that only reads may do without
         assert done.returncode == 125, (words, done.stderr)
         is_clear(done.stderr.decode(), "max_user_namespaces", "sysctl -w")
-    assert not [path for path in poor.rpod.runroot.glob("*/pause.json")]
+    assert not list(poor.rpod.runroot.glob("*/pause.json"))
 
 
 def test_without_dev_fuse_the_driver_that_needs_it_says_so_and_another_is_chosen(poor: Poor) -> None:
