@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from abc import ABC, abstractmethod
 
 from rootless_pod import jsontext
 from rootless_pod.errors import Conflict, Corrupt, Refused
@@ -26,7 +27,7 @@ _VERSION = b"Directory Transport Version: 1.1\n"
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
-class _Directory(Place):
+class _Directory(Place, ABC):
     """Blobs as files; what fails leaves whole blobs only, which nothing names."""
 
     workers = _WORKERS
@@ -43,8 +44,9 @@ class _Directory(Place):
             raise disk_error(cause, f"cannot make {self.path}", self.path) from cause
         return self
 
+    @abstractmethod
     def blob_path(self, descriptor: Descriptor) -> str:
-        raise NotImplementedError
+        """Return where the blob lies in this kind of directory."""
 
     def has_blob(self, descriptor: Descriptor) -> str:
         try:
