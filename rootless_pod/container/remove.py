@@ -164,6 +164,7 @@ def sweep(context: Context, *, force: bool = False) -> None:
             drop_bundle(context, bundle)
     _sweep_namespaces(context)
     _sweep_runtimes(context)
+    _sweep_trials(context)
     directory = paths.names("containers")
     for name in os.listdir(directory):
         holder = names.owner(directory, name)
@@ -202,6 +203,18 @@ def _sweep_runtimes(context: Context) -> None:
         for name in os.listdir(f"{root}/{runtime}"):
             if _is_orphan(context, name):
                 attempt(_delete_tree, f"{root}/{runtime}/{name}")
+
+
+def _sweep_trials(context: Context) -> None:
+    """Remove what the dead left of trying drivers: directories that bear their maker's pid."""
+    from rootless_pod.linux import procfs
+
+    places = ((f"{context.paths.graphroot}/scratch", ".probe-"), (context.paths.probes, "probe-runtime-"))
+    for directory, prefix in places:
+        for name in os.listdir(directory) if os.path.isdir(directory) else ():
+            pid = name.removeprefix(prefix).partition("-")[0]
+            if name.startswith(prefix) and pid.isdigit() and procfs.start_time(int(pid)) is None:
+                attempt(_delete_tree, f"{directory}/{name}")
 
 
 def drop_unborn(paths: Paths, container_id: str) -> None:

@@ -118,7 +118,7 @@ def try_in_child(name: str, scratch_dir: str, *, id_shift: bool = False) -> tupl
     """Probe one driver in a throw-away child; return None if it works, else (reason, remedy)."""
     from rootless_pod.linux.tree import remove_tree
 
-    scratch = f"{scratch_dir}/.probe-{os.urandom(6).hex()}"
+    scratch = f"{scratch_dir}/.probe-{os.getpid()}-{os.urandom(6).hex()}"
     os.mkdir(scratch, 0o700)
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     child = os.fork()

@@ -115,7 +115,7 @@ def _find(candidates: list[tuple[str, str | None]], *, probes_dir: str, setup: s
         "reason": "",
         "program": False,
     }
-    scratch = tempfile.mkdtemp(prefix="probe-runtime-", dir=probes_dir)
+    scratch = tempfile.mkdtemp(prefix=f"probe-runtime-{os.getpid()}-", dir=probes_dir)
     try:
         prepare_bundle(scratch)
         for name, path in candidates:
