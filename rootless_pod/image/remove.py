@@ -192,13 +192,19 @@ def _referenced_layers(paths: Paths) -> set[str]:
     return {chain for image in list_images(paths) for chain in image.layers} | layers_of_mounts(paths)
 
 
-def _sweep_blobs(layout: Layout) -> int:
-    """Delete blobs that are reachable from no entry of the index."""
+def reachable_blobs(layout: Layout) -> set[str]:
+    """Return the digests of all that the index leads to."""
     reachable: set[str] = set()
     for entry in layout.entries():
         _mark(layout, entry.digest, reachable)
         if entry.twin_digest:
             reachable.add(entry.twin_digest)
+    return reachable
+
+
+def _sweep_blobs(layout: Layout) -> int:
+    """Delete blobs that are reachable from no entry of the index."""
+    reachable = reachable_blobs(layout)
     freed = 0
     for algorithm in ("sha256", "sha512"):
         directory = f"{layout.root}/blobs/{algorithm}"
