@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from rootless_pod.config.aliases import alias_file, read_aliases
 from rootless_pod.config.search import config_files
 from rootless_pod.errors import Refused, Usage
 from rootless_pod.frozen import Frozen
@@ -70,26 +71,6 @@ class Registries(Frozen):
             full = parse_reference(alias)
             return (full.replace(tag=short.tag, digest=short.digest),)
         return tuple(parse_reference(text, default_registry=registry) for registry in self.search)
-
-    def pull_candidates(self, text: str) -> tuple[Reference, ...]:
-        """Return ``candidates`` where the short-name mode allows trying them.
-
-        Raises:
-            Usage: no registry to search.
-            Refused: several registries could be meant and the mode is ``enforcing``.
-        """
-        found = self.candidates(text)
-        if not found:
-            raise Usage(
-                f"short name {text!r}: no registry is configured to search",
-                remedy="write the registry too, or set unqualified-search-registries in registries.conf",
-            )
-        if len(found) > 1 and self.short_name_mode == "enforcing":
-            raise Refused(
-                f"short name {text!r} could mean any of: {', '.join(map(str, found))}",
-                remedy='write one of these, or set short-name-mode = "permissive" in registries.conf',
-            )
-        return found
 
     def endpoints(self, reference: Reference) -> tuple[Endpoint, ...]:
         """Return the places that hold ``reference``: mirrors that fit, then the location itself.
@@ -157,11 +138,15 @@ def read_registries(files: tuple[str, ...] | None = None) -> Registries:
     Raises:
         Usage: a file is not valid; the message names file and key.
     """
+    by_default = files is None
     if files is None:
         files = config_files("registries.conf", override=os.environ.get("CONTAINERS_REGISTRIES_CONF"))
     merged = Registries(files=files)
     for path in files:
         merged = _merge(merged, _load(path), path)
+    if by_default:
+        # What the user chose at a prompt is stronger than what files offer.
+        merged = merged.replace(aliases={**merged.aliases, **read_aliases(alias_file())})
     return merged
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from rootless_pod.config.registries import read_registries
 from rootless_pod.errors import NotFound, Refused, RpodError, TimedOut, Usage
@@ -14,17 +15,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rootless_pod.image.destination import ImageDestination
+    from rootless_pod.image.install import Resolved
     from rootless_pod.image.registry.connect import Access
     from rootless_pod.image.source import ImageSource
+    from rootless_pod.image.trust.verdict import Verdict
     from rootless_pod.paths import Paths
 
 
 class OpenedSource(Frozen):
-    """A source, the full names its image has, and what closes it. ``reference``: where in a registry it lies."""
+    """A source, the full names its image has, and what closes it. ``reference``: where in a registry it lies.
+
+    ``check`` judges a manifest of it by the trust policy (raises Refused).
+    """
 
     source: ImageSource
     names: tuple[str, ...] = ()
-    close: Callable[[], None] = lambda: None
+    close: Callable[[], None]
+    check: Callable[[Resolved], Verdict | None]
     reference: Reference | None = None
 
 
@@ -48,14 +55,21 @@ def split_end(text: str) -> Source:
     return end
 
 
-def open_source(paths: Paths, end: Source, access: Access, *, spool_dir: str = "/var/tmp") -> OpenedSource:  # noqa: S108
-    """Open where a copy comes from; spooled archives have no name in ``spool_dir``.
+def open_source(
+    paths: Paths,
+    end: Source,
+    access: Access,
+    *,
+    spool_dir: str = "/var/tmp",  # noqa: S108 - spooled archives have no name
+    policy_file: str | None = None,
+) -> OpenedSource:
+    """Open where a copy comes from; ``policy_file`` is judged by instead of the configured trust policy.
 
     Raises:
         NotFound, Corrupt, Conflict: as the transport finds it.
     """
     if end.transport == "docker":
-        return _registry_source(parse_reference(end.rest), access)
+        return _registry_source(parse_reference(end.rest), access, policy_file)
     if end.transport == "containers-storage":
         return local_source(paths, end.rest)
     from rootless_pod.image.formats.tree import ArchiveTree
@@ -63,11 +77,22 @@ def open_source(paths: Paths, end: Source, access: Access, *, spool_dir: str = "
 
     found, tree = find_source(end, spool_dir=spool_dir)
     close = tree.close if isinstance(tree, ArchiveTree) else _nothing
-    return OpenedSource(source=found.source, names=found.names, close=close)
+
+    def check(resolved: Resolved) -> Verdict:
+        from rootless_pod.image.trust.check import check_local_image
+
+        path, name = split_named(end.rest) if end.transport != "dir" else (end.rest, "")
+        return check_local_image(resolved, end.transport, os.path.abspath(path), image=name, policy_file=policy_file)
+
+    return OpenedSource(source=found.source, names=found.names, close=close, check=check)
 
 
 def _nothing() -> None:
     pass
+
+
+def _judged_before(_resolved: Resolved) -> None:
+    """Accept what is in the store: it was judged when it came in."""
 
 
 def local_source(paths: Paths, text: str) -> OpenedSource:
@@ -80,28 +105,34 @@ def local_source(paths: Paths, text: str) -> OpenedSource:
     if image.is_host:
         raise Refused("image host is this machine itself: there is nothing to copy")
     names = (name,) if name and "@" not in name else ()
-    return OpenedSource(source=LocalSource(open_layout(paths), image.manifest_digest, name or text), names=names)
+    source = LocalSource(open_layout(paths), image.manifest_digest, name or text)
+    return OpenedSource(source=source, names=names, close=_nothing, check=_judged_before)
 
 
-def _registry_source(reference: Reference, access: Access) -> OpenedSource:
+def _registry_source(reference: Reference, access: Access, policy_file: str | None) -> OpenedSource:
     """Return the first place (mirrors, then the registry) that has the manifest."""
     from rootless_pod.image.registry.client import RegistryClient
     from rootless_pod.image.registry.connect import open_session, repository_scope
     from rootless_pod.image.registry.source import RegistrySource
+    from rootless_pod.image.trust.check import check_registry_image
 
     registries = read_registries()
     faults: list[RpodError] = []
     for endpoint in registries.endpoints(reference):
         there = endpoint.reference
         session = open_session(endpoint, registries, access, scopes=(repository_scope(there, "pull"),))
-        source = RegistrySource(RegistryClient.on(session, there.repository), there.version, str(there))
+        client = RegistryClient.on(session, there.repository)
+        source = RegistrySource(client, there.version, str(there))
         try:
             source.manifest()
         except (NotFound, Refused, TimedOut) as fault:
             faults.append(fault)
             continue
         names = (str(reference),) if reference.tag else ()
-        return OpenedSource(source=source, names=names, reference=there)
+        check = partial(
+            check_registry_image, reference=reference, endpoint=there, client=client, policy_file=policy_file
+        )
+        return OpenedSource(source=source, names=names, close=_nothing, check=check, reference=there)
     raise faults[-1]
 
 

@@ -9,6 +9,7 @@ from rootless_pod.image.install import install, resolve
 from rootless_pod.image.layout import open_layout
 from rootless_pod.image.lookup import HOST_NAME, lookup
 from rootless_pod.image.progress import choose_progress
+from rootless_pod.image.shortname import Resolution, resolve_short_name
 from rootless_pod.oci.reference import parse_reference, parse_source
 
 TYPE_CHECKING = False
@@ -61,15 +62,20 @@ def pull(paths: Paths, text: str, options: PullOptions) -> tuple[Image, ...]:
         return (lookup(paths, text),)
     registries = read_registries()
     name = source.rest
-    candidates = (parse_reference(name),) if source.transport else registries.pull_candidates(name)
+    resolution = Resolution(candidates=(parse_reference(name),))
+    if not source.transport:
+        resolution = resolve_short_name(registries, name)
     if options.all_tags:
-        return _pull_all_tags(paths, candidates[0], registries, options)
+        return _pull_all_tags(paths, resolution.candidates[0], registries, options)
     faults: list[RpodError] = []
-    for candidate in candidates:
+    for candidate in resolution.candidates:
         try:
-            return (pull_reference(paths, candidate, registries, options),)
+            image = pull_reference(paths, candidate, registries, options)
         except (NotFound, Refused, TimedOut) as fault:
             faults.append(fault)
+        else:
+            resolution.keep()
+            return (image,)
     if len(faults) == 1:
         raise faults[0]
     raise NotFound(

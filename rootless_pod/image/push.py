@@ -5,7 +5,7 @@ from __future__ import annotations
 from rootless_pod.errors import Refused, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.ends import local_source, open_destination, open_source, split_end
-from rootless_pod.image.install import install, store_use_lock
+from rootless_pod.image.install import install, resolve, store_use_lock
 from rootless_pod.image.progress import choose_progress
 from rootless_pod.image.registry.connect import Access
 from rootless_pod.image.transfer import TransferOptions, Transferred, transfer
@@ -25,6 +25,7 @@ class CopyOptions(Frozen):
     destination: Access = Access()
     quiet: bool = False
     single_id: bool = False
+    signature_policy: str | None = None
 
 
 def push(paths: Paths, image: str, destination: str, options: CopyOptions) -> Transferred:
@@ -70,7 +71,7 @@ def copy(paths: Paths, source: str, destination: str, options: CopyOptions) -> T
         NotFound, Usage, Refused, Unreachable, Corrupt, HostUnready: one of the ends does not allow it.
     """
     start, end = split_end(source), split_end(destination)
-    opened = open_source(paths, start, options.source)
+    opened = open_source(paths, start, options.source, policy_file=options.signature_policy)
     try:
         if end.transport == "containers-storage":
             return _keep(paths, opened, end, options)
@@ -85,7 +86,7 @@ def copy(paths: Paths, source: str, destination: str, options: CopyOptions) -> T
 def _transfer(paths: Paths | None, opened: OpenedSource, end: Source, options: CopyOptions) -> Transferred:
     place = open_destination(end, options.destination, names=opened.names, source=opened, paths=paths)
     with place:
-        return transfer(opened.source, place, options.transfer, choose_progress(quiet=options.quiet))
+        return transfer(opened.source, place, options.transfer, choose_progress(quiet=options.quiet), opened.check)
 
 
 def _keep(paths: Paths, opened: OpenedSource, end: Source, options: CopyOptions) -> Transferred:
@@ -95,12 +96,14 @@ def _keep(paths: Paths, opened: OpenedSource, end: Source, options: CopyOptions)
         raise Refused("the store keeps one platform of an image", remedy="leave out --all, or choose with --platform")
     if asked.manifest_format or asked.compression.kind or asked.compression.force:
         raise Refused("the store keeps images as they are", remedy="leave out --format and --compression-format")
+    resolved = resolve(opened.source, asked.platform)
     image = install(
         paths,
         opened.source,
         names=(str(parse_reference(end.rest, default_registry="localhost")),),
-        platform=asked.platform,
         single_id=options.single_id,
         progress=choose_progress(quiet=options.quiet),
+        resolved=resolved,
+        verdict=opened.check(resolved),
     )
     return Transferred(digest=image.manifest_digest, media_type=image.manifest_media_type, unchanged=True)

@@ -6,7 +6,7 @@ from rootless_pod.errors import Corrupt, Refused
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.convert import OCI_TYPES, to_docker
 from rootless_pod.image.destination import CheckedReader
-from rootless_pod.image.install import resolve
+from rootless_pod.image.install import Resolved, resolve
 from rootless_pod.image.parallel import run_all
 from rootless_pod.image.progress import Progress, SilentProgress
 from rootless_pod.image.recompress import Compression, check_target, recompress
@@ -55,10 +55,12 @@ def transfer(
     destination: ImageDestination,
     options: TransferOptions,
     progress: Progress | None = None,
+    check: Callable[[Resolved], object] | None = None,
 ) -> Transferred:
     """Move one image, or with ``all_platforms`` a list and all it names; the caller enters the destination.
 
     Blobs come first, manifests next, the name last: after a failure the destination's name points at what it did.
+    ``check`` judges each manifest before anything of it is sent, and raises to refuse.
 
     Raises:
         Corrupt: a blob or document of the source is not what it claims to be.
@@ -68,19 +70,27 @@ def transfer(
     options.compression.check()
     check_target(options.compression.kind, options.manifest_format)
     move = _Move(source, destination, options, progress)
+    judge = check or _accept
     with progress:
         if options.all_platforms:
             data, claimed = source.manifest()
             media_type = detect_media_type(data, claimed or None)
             if mediatype.is_index(media_type):
-                done = move.index(data, media_type)
+                done = move.index(data, media_type, judge)
             else:
-                done = move.image(data, parse_manifest(data, media_type), top=True)
+                manifest = parse_manifest(data, media_type)
+                judge(Resolved(data=data, digest=of_bytes(data), manifest=manifest))
+                done = move.image(data, manifest, top=True)
         else:
             chosen = resolve(source, options.platform)
+            judge(chosen)
             done = move.image(chosen.data, chosen.manifest, top=True)
         destination.commit()
     return Transferred(digest=done.digest, media_type=done.media_type, unchanged=move.unchanged)
+
+
+def _accept(_resolved: Resolved) -> None:
+    pass
 
 
 class _Move:
@@ -96,7 +106,7 @@ class _Move:
         self.unchanged = True
         self._brought: dict[str, Descriptor] = {}
 
-    def index(self, data: bytes, media_type: str) -> Descriptor:
+    def index(self, data: bytes, media_type: str, judge: Callable[[Resolved], object]) -> Descriptor:
         """Bring an index and its manifests; it is written anew only if one of them changed."""
         if not self.destination.takes_lists:
             raise Refused(
@@ -104,25 +114,32 @@ class _Move:
                 remedy="leave out --all, or choose another destination",
             )
         index = parse_index(data, media_type)
-        entries = tuple(self._child(entry) for entry in index.manifests)
+        children = [self._child(entry, of_bytes(data)) for entry in index.manifests]
+        for child in children:
+            judge(child)
+        entries = []
+        for entry, child in zip(index.manifests, children, strict=True):
+            done = self.image(child.data, child.manifest, top=False)
+            entries.append(entry.replace(media_type=done.media_type, digest=done.digest, size=done.size))
         wanted = {"oci": mediatype.OCI_INDEX, "v2s2": mediatype.DOCKER_LIST}.get(
             self.options.manifest_format, index.media_type
         )
-        changed = index.replace(manifests=entries, media_type=wanted)
+        changed = index.replace(manifests=tuple(entries), media_type=wanted)
         if changed != index:
             self._changes("the list")
             data = format_index(changed)
         return self._put(data, changed, top=True)
 
-    def _child(self, entry: Descriptor) -> Descriptor:
+    def _child(self, entry: Descriptor, index_digest: str) -> Resolved:
+        """Read a manifest of the index (raises Corrupt)."""
         data = self.source.child_manifest(entry)
         if of_bytes(data) != entry.digest or len(data) != entry.size:
             raise Corrupt(f"{self.source.shown}: the manifest {entry.digest} has other bytes than its index says")
         media_type = detect_media_type(data, entry.media_type or None)
         if mediatype.is_index(media_type):
             raise Corrupt(f"{self.source.shown}: an index inside an index is not supported")
-        done = self.image(data, parse_manifest(data, media_type), top=False)
-        return entry.replace(media_type=done.media_type, digest=done.digest, size=done.size)
+        manifest = parse_manifest(data, media_type)
+        return Resolved(data=data, digest=entry.digest, manifest=manifest, index_digest=index_digest)
 
     def image(self, data: bytes, manifest: Manifest, *, top: bool) -> Descriptor:
         """Bring blobs and manifest of one image; the manifest keeps its bytes if nothing changed."""

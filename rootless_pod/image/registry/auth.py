@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _DOCKER_KEYS = ("docker.io", "index.docker.io", "registry-1.docker.io", "https://index.docker.io/v1/")
-_HELPER_SECONDS = 30.0
-_NO_CREDENTIALS = ("credentials not found", "no credentials", "not found in native keychain")
+HELPER_SECONDS = 30.0
+NO_CREDENTIALS = ("credentials not found", "no credentials", "not found in native keychain")
 
 
 class Credentials(Frozen):
@@ -86,13 +86,14 @@ def find_credentials(
         if helper != "containers-auth.json" and (found := _ask_helper(helper, reference.registry)):
             return found
     for path in auth_files(authfile):
-        table = _load(path)
+        table = load_table(path)
         if table is not None and (found := _from_file(table, reference, path)):
             return found
     return None
 
 
-def _load(path: str) -> dict[str, Any] | None:
+def load_table(path: str) -> dict[str, Any] | None:
+    """Return what a credentials file holds, None where there is none (raises Usage where it is damaged)."""
     try:
         with open(path, "rb") as file:
             table = jsontext.loads(file.read() or b"{}")
@@ -118,11 +119,11 @@ def _from_file(table: dict[str, Any], reference: Reference, path: str) -> Creden
     auths = table.get("auths") or {}
     if not isinstance(helpers, dict) or not isinstance(auths, dict):
         raise Usage(f"{path}: auths and credHelpers must be objects", remedy=f"mend {path}")
-    by_place = {_normal(key): value for key, value in auths.items()}
+    by_place = {normal_key(key): value for key, value in auths.items()}
     for key in _keys(reference):
         if key in helpers:
             return _ask_helper(str(helpers[key]), key)
-        entry = by_place.get(_normal(key))
+        entry = by_place.get(normal_key(key))
         if isinstance(entry, dict) and (found := _entry(entry, key, path)):
             return found
     store = table.get("credsStore")
@@ -132,7 +133,7 @@ def _from_file(table: dict[str, Any], reference: Reference, path: str) -> Creden
     return None
 
 
-def _normal(key: str) -> str:
+def normal_key(key: str) -> str:
     """Return a key without scheme and API path (docker writes ``https://host/v1/``)."""
     bare = key.removeprefix("https://").removeprefix("http://").rstrip("/")
     return bare.removesuffix("/v1").removesuffix("/v2") if bare != key else bare
@@ -159,7 +160,7 @@ def _ask_helper(name: str, server: str) -> Credentials | None:
 
     program = f"docker-credential-{name}"
     try:
-        answer = run([program, "get"], stdin=server.encode(), timeout_seconds=_HELPER_SECONDS)
+        answer = run([program, "get"], stdin=server.encode(), timeout_seconds=HELPER_SECONDS)
     except HostUnready as cause:
         raise HostUnready(
             f"credential helper {program} is not installed",
@@ -167,7 +168,7 @@ def _ask_helper(name: str, server: str) -> Credentials | None:
         ) from cause
     if answer.code != 0:
         said = (answer.stdout + answer.stderr).decode(errors="replace").strip()
-        if any(words in said.lower() for words in _NO_CREDENTIALS):
+        if any(words in said.lower() for words in NO_CREDENTIALS):
             return None
         raise Refused(f"credential helper {program} failed for {server}: {said or answer.code}")
     try:

@@ -45,6 +45,7 @@ class RegistryClient:
             insecure=insecure,
             pause=pause,
             attempts=attempts,
+            scopes=(f"repository:{repository}:pull",),
         )
         self.repository = repository
 

@@ -68,6 +68,10 @@ class Session:
         self._authorization: str | None = None
         self._lock = threading.Lock()
 
+    def use(self, credentials: Credentials) -> None:
+        """Show these instead of what is kept."""
+        self._credentials, self._asked = credentials, True
+
     def url(self, path: str) -> str:
         """Return the address of ``path`` (``/v2/…``) at the host; a whole address stays as it is."""
         return path if "://" in path else f"{self._scheme}://{self.host}{path}"
@@ -217,7 +221,7 @@ class Session:
         if response.status == 404:
             return NotFound(f"{self.shown}: not found in the registry ({_last(response.url)}){detail}", exit_code=125)
         if response.status in (401, 403):
-            known = "with the stored credentials" if self._credentials else "without credentials"
+            known = "with these credentials" if self._credentials else "without credentials"
             return Refused(
                 f"{self.shown}: access denied {known}{detail}",
                 remedy=f"check the name, or give --creds USER:PASSWORD, or run: rpod login {self._login_name()}",

@@ -1,0 +1,117 @@
+"""Options that ``push`` and ``copy`` share, and what they mean."""
+
+from __future__ import annotations
+
+from rootless_pod.commands.declare import Option, flag, text
+from rootless_pod.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless_pod.commands.declare import Call
+    from rootless_pod.image.push import CopyOptions
+    from rootless_pod.image.recompress import Compression
+    from rootless_pod.image.registry.connect import Access
+    from rootless_pod.image.transfer import TransferOptions, Transferred
+
+_NO_SIGNING = "rpod checks signatures but makes none; sign with skopeo or cosign"
+
+TRANSFER_OPTIONS = (
+    Option(
+        name="--compression-format",
+        help="Pack layers as gzip or zstd (all of them, unless --force-compression=false)",
+        metavar="FORMAT",
+        default="",
+        choices=("gzip", "zstd"),
+        refuse="rpod writes gzip and zstd; give --compression-format zstd",
+    ),
+    Option(name="--compression-level", kind="uint", help="How hard to pack: gzip 1 to 9, zstd 1 to 20", metavar="N"),
+    text("--digestfile", "Write the digest of what arrived to this file", metavar="FILE", completes="file"),
+    Option(name="--encrypt-layer", kind="list", help="Not supported", refuse="encrypted layers are not supported"),
+    Option(name="--encryption-key", kind="list", help="Not supported", refuse="encrypted layers are not supported"),
+    flag("--force-compression", "Pack layers anew even if they are compressed already"),
+    Option(
+        name="--format",
+        short="-f",
+        help="Kind of manifest: oci or v2s2 (default: as it is)",
+        metavar="FORMAT",
+        default="",
+        choices=("oci", "v2s2"),
+        refuse="Docker schema 1 is written by no current tool; give oci or v2s2",
+    ),
+    flag("--quiet", "Show no progress", "-q"),
+    flag("--remove-signatures", "Accepted: signatures are never copied along"),
+    Option(name="--retry", kind="uint", help="Try so often again after a passing fault (default 3)", metavar="N"),
+    Option(name="--retry-delay", kind="duration", help="First pause before trying again", metavar="DURATION"),
+    Option(name="--sign-by", help="Not supported", refuse=_NO_SIGNING),
+    Option(name="--sign-by-sigstore", help="Not supported", refuse=_NO_SIGNING),
+    Option(name="--sign-by-sigstore-private-key", help="Not supported", refuse=_NO_SIGNING),
+    Option(name="--sign-passphrase-file", help="Not supported", refuse=_NO_SIGNING),
+)
+
+
+def compression_of(call: Call) -> Compression:
+    """Return how layers shall be packed: a format named on the command line is for all of them."""
+    from rootless_pod.image.recompress import Compression
+
+    kind = call.text("compression_format")
+    force = call.flag("force_compression") if "force_compression" in call.given else bool(kind)
+    return Compression(kind=kind, level=call.number("compression_level"), force=force)
+
+
+def transfer_of(call: Call) -> TransferOptions:
+    """Return what to change on the way."""
+    from rootless_pod.image.transfer import TransferOptions
+
+    return TransferOptions(manifest_format=call.text("format"), compression=compression_of(call))
+
+
+def access_of(call: Call, prefix: str = "") -> Access:
+    """Return how to reach a registry from the options ``--[PREFIX-]creds`` … and those for both ends."""
+    from rootless_pod.commands.quantity import parse_duration
+    from rootless_pod.image.registry.connect import Access
+
+    def chosen(name: str) -> str | None:
+        own = call.text(f"{prefix}{name}") if f"{prefix}{name}" in call.values else ""
+        return own or (call.text(name) if name in call.values else "") or None
+
+    verify = None
+    for key in ("tls_verify", f"{prefix}tls_verify"):
+        if key in call.given:
+            verify = call.flag(key)
+    access = Access(
+        tls_verify=verify,
+        authfile=chosen("authfile"),
+        cert_dir=chosen("cert_dir"),
+        creds=call.text(f"{prefix}creds") or None,
+    )
+    if "retry" in call.given:
+        access = access.replace(attempts=(call.number("retry") or 0) + 1)
+    if call.text("retry_delay"):
+        access = access.replace(first_pause_seconds=parse_duration(call.text("retry_delay")) / 1e9)
+    return access
+
+
+def write_digest(call: Call, done: Transferred) -> None:
+    """Write ``--digestfile`` (raises Usage where it can't be written)."""
+    path = call.text("digestfile")
+    if not path:
+        return
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(done.digest)
+    except OSError as cause:
+        raise Usage(f"cannot write {path}: {cause.strerror}", remedy="give another file to --digestfile") from cause
+
+
+def options_of(call: Call, *, source: Access, destination: Access, transfer: TransferOptions) -> CopyOptions:
+    """Join the parts."""
+    from rootless_pod.image.push import CopyOptions
+
+    return CopyOptions(
+        transfer=transfer,
+        source=source,
+        destination=destination,
+        quiet=call.flag("quiet"),
+        single_id=call.namespace is not None and call.namespace.single_id,
+        signature_policy=(call.text("signature_policy") if "signature_policy" in call.values else "") or None,
+    )
