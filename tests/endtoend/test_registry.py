@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import signal
 import subprocess
@@ -67,8 +68,12 @@ def listed(rpod: Rpod) -> list[object]:
 
 
 def half_done(rpod: Rpod) -> list[str]:
-    """Return what no finished pull leaves: staging directories, temporary files."""
-    return [name for name in stored(rpod) if "/." in name or name.endswith(".tmp")]
+    """Return what no finished pull leaves: temporary files, staging directories.
+
+    An empty one may stay for a minute: a worker ended in the very moment it made it, and the next sweep takes it.
+    """
+    found = [name for name in stored(rpod) if "/." in name or name.endswith(".tmp")]
+    return [name for name in found if not (rpod.root / name).is_dir() or os.listdir(rpod.root / name)]
 
 
 # Pull and run.
