@@ -39,20 +39,7 @@ def test_without_any_file_short_names_are_sought_at_docker(read):
 def test_short_names_are_sought_in_the_order_given(read):
     found = read('unqualified-search-registries = ["a.org", "b.org:5000"]\nshort-name-mode = "permissive"')
     assert names(found, "app:1") == ["a.org/app:1", "b.org:5000/app:1"]
-    assert len(found.pull_candidates("app:1")) == 2
     assert names(found, "c.org/app") == ["c.org/app:latest"]
-
-
-def test_enforcing_refuses_to_guess(read):
-    found = read('unqualified-search-registries = ["a.org", "b.org"]')
-    with pytest.raises(Refused, match="could mean any of"):
-        found.pull_candidates("app")
-    assert found.pull_candidates("a.org/app")
-
-
-def test_an_empty_search_list_says_so(read):
-    with pytest.raises(Usage, match="no registry is configured"):
-        read("unqualified-search-registries = []").pull_candidates("app")
 
 
 def test_an_alias_is_the_only_candidate_and_keeps_the_tag(read):

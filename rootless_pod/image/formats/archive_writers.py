@@ -61,6 +61,11 @@ class _Archive(Place):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close it; without a commit it is removed."""
+        try:
+            # Idempotent; a stream left open would complain when it is collected.
+            self._tar.close()
+        except OSError:
+            pass
         self._file.close()
         if self._temporary:
             try:
