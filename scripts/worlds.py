@@ -180,7 +180,7 @@ class World:
             "scratch/*",
         ):
             left += [str(path) for path in self.root.glob(pattern) if path.name not in (".", "..")]
-        for pattern in ("*/containers/*", "*/netns/*", "*/runtime/*/*", "*/.*.tmp", "*/probes/probe-*"):
+        for pattern in ("*/containers/*", "*/netns/*", "*/runtime/*/*", "*/.*.tmp", "*/probes/probe-*", "*/probes/.*"):
             left += [str(path) for path in self.runroot.glob(pattern)]
         mounts = subprocess.run(
             self.argv("unshare", "cat", "/proc/self/mountinfo"), capture_output=True, text=True, timeout=30, check=True

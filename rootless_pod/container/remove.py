@@ -206,14 +206,14 @@ def _sweep_runtimes(context: Context) -> None:
 
 
 def _sweep_trials(context: Context) -> None:
-    """Remove what the dead left of trying drivers: directories that bear their maker's pid."""
+    """Remove what the dead left of trying drivers: it bears its maker's pid, and may have something mounted in it."""
     from rootless_pod.linux import procfs
 
-    places = ((f"{context.paths.graphroot}/scratch", ".probe-"), (context.paths.probes, "probe-runtime-"))
-    for directory, prefix in places:
+    for directory in (f"{context.paths.graphroot}/scratch", context.paths.probes):
         for name in os.listdir(directory) if os.path.isdir(directory) else ():
-            pid = name.removeprefix(prefix).partition("-")[0]
-            if name.startswith(prefix) and pid.isdigit() and procfs.start_time(int(pid)) is None:
+            numbers = [int(word) for word in name.replace("-", ".").split(".") if word.isdigit()]
+            unfinished = name.startswith((".", "probe-"))
+            if unfinished and numbers and procfs.start_time(numbers[0]) is None:
                 attempt(_delete_tree, f"{directory}/{name}")
 
 
