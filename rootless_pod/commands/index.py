@@ -4,6 +4,11 @@ from __future__ import annotations
 
 # Words of the command → (module in this package, the line shown in lists).
 COMMANDS: dict[str, tuple[str, str]] = {
+    "artifact extract": ("artifact_extract", "Copy the files of an artifact out of the store"),
+    "artifact inspect": ("artifact_inspect", "Display an artifact's manifest"),
+    "artifact ls": ("artifact_ls", "List artifacts"),
+    "artifact pull": ("artifact_pull", "Pull an artifact from a registry"),
+    "artifact rm": ("artifact_rm", "Remove artifacts"),
     "attach": ("attach", "Attach to a running container"),
     "commit": ("commit", "Create a new image from the changes of a container"),
     "completion": ("completion", "Print the completion script of a shell"),
@@ -36,6 +41,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "login": ("login", "Log in to a registry"),
     "logout": ("logout", "Log out of a registry"),
     "logs": ("logs", "Show the logs of a container"),
+    "manifest add": ("manifest_add", "Add images to a manifest list"),
+    "manifest annotate": ("manifest_annotate", "Change what a manifest list says of one of its images"),
+    "manifest create": ("manifest_create", "Create a manifest list"),
+    "manifest exists": ("manifest_exists", "Check if a manifest list exists"),
+    "manifest inspect": ("manifest_inspect", "Display a manifest list, or a manifest of the store or a registry"),
+    "manifest push": ("manifest_push", "Push a manifest list and its images"),
+    "manifest remove": ("manifest_remove", "Take an image off a manifest list"),
+    "manifest rm": ("manifest_rm", "Remove manifest lists"),
     "ps": ("ps", "List containers"),
     "pull": ("pull", "Pull an image from a registry or an archive"),
     "push": ("push", "Push an image to a registry, an archive or a directory"),
@@ -46,10 +59,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "search": ("search", "Search registries for images"),
     "start": ("start", "Start containers"),
     "stop": ("stop", "Stop running containers"),
-    "system check": (
-        "system_check",
-        "Verify the store: hash every blob, compare every layer, and mend what is damaged",
-    ),
+    "system check": ("system_check", "Verify the store and mend what is damaged"),
     "system df": ("system_df", "Show how much of the disk images, containers and volumes take"),
     "system migrate": ("system_migrate", "Use changed sub-ids: stop all containers and give up the user namespace"),
     "system prune": ("system_prune", "Remove what is not used: stopped containers, images, volumes"),
@@ -70,6 +80,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 # Words that stand for other words.
 ALIASES: dict[str, str] = {
+    "artifact list": "artifact ls",
     "container attach": "attach",
     "container commit": "commit",
     "container cp": "cp",
@@ -108,9 +119,11 @@ ALIASES: dict[str, str] = {
 }
 
 GROUPS: dict[str, str] = {
+    "artifact": "Manage artifacts",
     "container": "Manage containers",
     "image": "Manage images",
     "image trust": "Manage what images are trusted",
+    "manifest": "Manage lists of manifests",
     "system": "Manage rpod itself",
     "volume": "Manage volumes",
 }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 COMMAND = Command(
     name="check",
-    summary="Verify the store: hash every blob, compare every layer, and mend what is damaged",
+    summary="Verify the store and mend what is damaged",
     help=(
         "Hashes every blob and compares every unpacked layer with what its blob unpacks to. --quick looks at records, "
         "sizes and small documents only. --repair removes damaged blobs, unpacks damaged layers again and sweeps what "

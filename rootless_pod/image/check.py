@@ -15,8 +15,8 @@ from rootless_pod.frozen import Frozen
 from rootless_pod.image.install import plan_layers, store_use_lock
 from rootless_pod.image.layers import LayerTask, LowerDirs
 from rootless_pod.image.layout import IMAGE_ID, IndexEntry, Layout, open_layout
+from rootless_pod.image.leftovers import is_old, later, leftovers, names_in
 from rootless_pod.image.lookup import drop_record
-from rootless_pod.image.remove import reachable_blobs
 from rootless_pod.image.source import VerifiedBlob
 from rootless_pod.linux.tree import remove_tree
 from rootless_pod.oci.descriptor import Descriptor
@@ -317,7 +317,7 @@ class Check:
 
     def _other_layers(self) -> None:
         """Look at layers no image names: broken ones are damage, whole ones the next prune takes."""
-        for name in _names(self._store.root):
+        for name in names_in(self._store.root):
             if name.startswith(".") or name in self._layers:
                 continue
             try:
@@ -328,81 +328,16 @@ class Check:
             directory = self._store.layer_dir(name)
             if not whole:
                 self._broken_layer(name, "is not whole")
-            elif self._is_old(directory):
-                self._say(LEFTOVER, "layer", name, "no image needs it", remedy="rpod image prune", mend=_later)
+            elif is_old(directory, self._request.age_seconds):
+                self._say(LEFTOVER, "layer", name, "no image needs it", remedy="rpod image prune", mend=later)
 
     def _leftovers(self) -> None:
-        for name in _names(self._store.root):
-            if name.startswith((".staging-", ".trash-")) and not self._is_held(f"{self._store.root}/{name}/lock"):
-                self._say(LEFTOVER, "layer", name, "left by a killed command", mend=lambda: _swept(self._store.sweep))
-        for name in _names(f"{self._layout.root}/blobs"):
-            path = f"{self._layout.root}/blobs/{name}"
-            if name.startswith(".tmp-") and not self._is_held(path):
-                self._say(LEFTOVER, "blob", name, "left by a killed command", mend=self._layout.sweep)
-        reachable = reachable_blobs(self._layout) if self._readable() else None
-        for name in _names(f"{self._layout.root}/blobs/sha256") if reachable is not None else ():
-            path = f"{self._layout.root}/blobs/sha256/{name}"
-            if f"sha256:{name}" not in reachable and self._is_old(path):  # type: ignore[operator]
-                self._say(LEFTOVER, "blob", name, "no image needs it", remedy="rpod image prune", mend=_later)
-        for name in _names(self._paths.locks):
-            path = f"{self._paths.locks}/{name}"
-            if name.startswith("layer-") and not self._is_held(path):
-                self._say(LEFTOVER, "lock", name, "its holder was killed", mend=lambda path=path: _unlink(path))  # type: ignore[misc]
-
-    def _readable(self) -> bool:
-        try:
-            self._layout.entries()
-        except Corrupt:
-            return False
-        return True
-
-    def _is_old(self, path: str) -> bool:
-        try:
-            return time.time() - os.stat(path).st_ctime >= self._request.age_seconds
-        except OSError:
-            return False
-
-    @staticmethod
-    def _is_held(path: str) -> bool:
-        import fcntl
-
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(fd)
-        return False
+        for one in leftovers(self._paths, self._layout, self._store, age_seconds=self._request.age_seconds):
+            self._say(LEFTOVER, one.kind, one.name, one.text, mend=one.mend)
 
 
 class _Damaged(Exception):
     """An image is not whole; the argument says why."""
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return sorted(os.listdir(directory))
-    except FileNotFoundError:
-        return []
-
-
-def _later() -> None:
-    """Do nothing now: what no image needs goes with the sweep after the check."""
-
-
-def _swept(sweep: Callable[[], int]) -> None:
-    sweep()
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
 
 
 def drop_broken_images(paths: Paths, findings: list[Finding]) -> list[str]:

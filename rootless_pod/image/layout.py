@@ -14,7 +14,7 @@ import os
 from rootless_pod import jsontext
 from rootless_pod.errors import Corrupt, HostUnready, NotFound
 from rootless_pod.frozen import Frozen
-from rootless_pod.oci.mediatype import OCI_MANIFEST
+from rootless_pod.oci.mediatype import INDEXES, OCI_MANIFEST
 from rootless_pod.state.lock import Lock
 from rootless_pod.state.record import read_bytes, write_bytes
 
@@ -32,6 +32,7 @@ IMAGE_ID = "io.github.rootless-pod.image.id"
 PULLED_DIGEST = "io.github.rootless-pod.pulled-digest"
 # Why the trust policy accepted the image, as trust/verdict.py writes it.
 TRUST = "io.github.rootless-pod.trust"
+ARTIFACT = "io.github.rootless-pod.artifact"
 # Other tools look for OCI manifests only: a Docker manifest is listed as its OCI twin, which names the original here.
 ORIGINAL = "io.github.rootless-pod.original"
 _LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
@@ -57,6 +58,16 @@ class IndexEntry(Frozen):
     def image_id(self) -> str | None:
         """Hex of the config digest, when we wrote the entry ourselves."""
         return self.annotations.get(IMAGE_ID)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list of manifests made here, not an image."""
+        return self.media_type in INDEXES
+
+    @property
+    def is_artifact(self) -> bool:
+        """Whether it is an artifact: something that is kept, not run."""
+        return ARTIFACT in self.annotations
 
     @property
     def pulled_digest(self) -> str | None:

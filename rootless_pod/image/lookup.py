@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rootless_pod.paths import Paths
 
 HOST_NAME = "host"
+_SHORT_ID = 12
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -47,7 +48,7 @@ def lookup_named(paths: Paths, text: str) -> tuple[Image, str | None]:
     if found is None:
         entry = _find_by_name(entries, text)
         if entry is not None:
-            return read_image(paths, layout, entry, entries), entry.name
+            return read_image(paths, layout, _of_this_machine(layout, entry), entries), entry.name
         found = _find_by_id_prefix(layout, entries, text)
     if found is None:
         raise NotFound(f"no image {text!r} here", remedy=f"run: rpod pull {text}", exit_code=125)
@@ -60,6 +61,8 @@ def list_images(paths: Paths) -> tuple[Image, ...]:
     entries = layout.entries()
     images: dict[str, Image] = {}
     for entry in entries:
+        if entry.is_list or entry.is_artifact:
+            continue
         try:
             image_id = _id_of(layout, entry)
             if image_id not in images:
@@ -75,11 +78,51 @@ def broken_entries(paths: Paths) -> tuple[IndexEntry, ...]:
     entries = layout.entries()
     broken = []
     for entry in entries:
+        if entry.is_list or entry.is_artifact:
+            continue
         try:
             read_image(paths, layout, entry, entries)
         except (RpodError, OSError):
             broken.append(entry)
     return tuple(broken)
+
+
+def find_kept(paths: Paths, text: str) -> IndexEntry | None:
+    """Return the list or artifact that has the name or digest ``text``, None where there is none.
+
+    Raises:
+        Usage: the text can't be a name.
+    """
+    entries = open_layout(paths).entries()
+    kept = tuple(one for one in entries if one.is_list or one.is_artifact)
+    if not kept:
+        return None
+    plain = text.removeprefix("sha256:")
+    if len(plain) >= _SHORT_ID and set(plain) <= _HEX:
+        fitting = [one for one in kept if one.digest.removeprefix("sha256:").startswith(plain)]
+        if fitting:
+            return fitting[0]
+    found = _find_by_name(entries, text)
+    return found if found in kept else None
+
+
+def _of_this_machine(layout: Layout, entry: IndexEntry) -> IndexEntry:
+    """Return the entry itself, or of a list the one of its manifests that runs here.
+
+    Raises:
+        NotFound: none does, or it is an artifact.
+    """
+    if entry.is_artifact:
+        raise NotFound(
+            f"{entry.name} is an artifact, not an image", remedy=f"run: rpod artifact extract {entry.name} DIR"
+        )
+    if not entry.is_list:
+        return entry
+    from rootless_pod.oci.manifest import choose_manifest, parse_index
+    from rootless_pod.oci.platform import host_platform
+
+    chosen = choose_manifest(parse_index(layout.read_blob(entry.digest)), host_platform())
+    return IndexEntry(digest=chosen.digest, media_type=chosen.media_type, size=chosen.size)
 
 
 def _id_of(layout: Layout, entry: IndexEntry) -> str:

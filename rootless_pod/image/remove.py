@@ -9,7 +9,7 @@ from rootless_pod.errors import Conflict, NotFound, RpodError, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.install import store_use_lock
 from rootless_pod.image.layout import IndexEntry, Layout, open_layout
-from rootless_pod.image.lookup import broken_entries, drop_record, list_images, lookup_named
+from rootless_pod.image.lookup import broken_entries, drop_record, find_kept, list_images, lookup_named
 from rootless_pod.oci.reference import parse_reference
 from rootless_pod.state.record import read_record
 from rootless_pod.storage.prune import prune_layers
@@ -57,9 +57,13 @@ def tag_image(paths: Paths, text: str, new_names: tuple[str, ...]) -> None:
     """
     from rootless_pod.image.install import put_names
 
-    image, _name = lookup_named(paths, text)
-    if image.is_host:
-        raise Usage("image host is this machine itself: it has no other names")
+    kept = find_kept(paths, text)
+    digest = kept.digest if kept is not None else ""
+    if kept is None:
+        image, _name = lookup_named(paths, text)
+        if image.is_host:
+            raise Usage("image host is this machine itself: it has no other names")
+        digest = image.manifest_digest
     full = []
     for new in new_names:
         if "@" in new:
@@ -67,7 +71,7 @@ def tag_image(paths: Paths, text: str, new_names: tuple[str, ...]) -> None:
         full.append(str(parse_reference(new, default_registry="localhost")))
 
     def change(entries: list[IndexEntry]) -> list[IndexEntry]:
-        own = next((entry for entry in entries if entry.digest == image.manifest_digest), None)
+        own = next((entry for entry in entries if entry.digest == digest), None)
         if own is None:
             raise NotFound(f"image {text} was removed meanwhile", exit_code=125)
         return put_names(entries, own.replace(name=None), tuple(full))
@@ -117,6 +121,9 @@ def remove_image(paths: Paths, text: str, *, force: bool = False) -> Removal:
         Conflict: containers use it (exit code 2), or it has several names and was given by id.
         Usage: the image ``host``.
     """
+    kept = find_kept(paths, text)
+    if kept is not None:
+        return remove_kept(paths, kept)
     try:
         image, name = lookup_named(paths, text)
     except NotFound as missing:
@@ -143,6 +150,22 @@ def remove_image(paths: Paths, text: str, *, force: bool = False) -> Removal:
         )
     _drop(paths, layout, image)
     return Removal(untagged=image.names, deleted=(image.id,))
+
+
+def remove_kept(paths: Paths, kept: IndexEntry) -> Removal:
+    """Take away the name of a list or artifact (one found by digest: all); with its last name it is gone."""
+    gone: list[bool] = []
+
+    def change(entries: list[IndexEntry]) -> list[IndexEntry]:
+        left = [entry for entry in entries if (entry.digest, entry.name) != (kept.digest, kept.name)]
+        gone[:] = [not any(entry.digest == kept.digest for entry in left)]
+        return left
+
+    open_layout(paths).update(change)
+    return Removal(
+        untagged=(kept.name,) if kept.name else (),
+        deleted=(kept.digest.removeprefix("sha256:"),) if gone[0] else (),
+    )
 
 
 def _drop(paths: Paths, layout: Layout, image: Image) -> None:
