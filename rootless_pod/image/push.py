@@ -45,7 +45,7 @@ def push(paths: Paths, image: str, destination: str, options: CopyOptions) -> Tr
     else:
         end = split_end(destination or f"docker://{end.rest}")
     with store_use_lock(paths):
-        return _transfer(paths, opened, end, options)
+        return _transfer(paths, opened, end, options.replace(transfer=options.transfer.replace(packs=True)))
 
 
 def _own_place(opened: OpenedSource, image: str) -> str:

@@ -33,13 +33,17 @@ FORMATS = ("oci", "v2s2")
 
 
 class TransferOptions(Frozen):
-    """What to move and what to change: ``manifest_format`` is ``oci``, ``v2s2`` or "" (as it is)."""
+    """What to move and what to change: ``manifest_format`` is ``oci``, ``v2s2`` or "" (as it is).
+
+    ``packs``: plain layers are compressed where the destination is one that others fetch from.
+    """
 
     all_platforms: bool = False
     platform: str | None = None
     manifest_format: str = ""
     compression: Compression = Compression()
     preserve_digests: bool = False
+    packs: bool = False
 
 
 class Transferred(Frozen):
@@ -180,7 +184,7 @@ class _Move:
     def _kind(self, layer: Descriptor) -> str:
         if self.options.preserve_digests and not self.options.compression.kind:
             return ""
-        return self.options.compression.wanted(layer, packs=self.destination.packs)
+        return self.options.compression.wanted(layer, packs=self.options.packs and self.destination.packs)
 
     def _bring(self, blobs: tuple[Descriptor, ...], progress: Progress | None = None) -> tuple[Descriptor, ...]:
         """Bring blobs, several at once; return their descriptors at the destination."""
