@@ -1,0 +1,303 @@
+"""Limits on a host with systemd and cgroup v2, as a user in a login session; run in the machine of scripts/vm-test.
+
+Not collected by pytest: ``python3 limits.py [crun|runc …]`` prints one line a rule and ends with 1 if one is broken.
+Files of the kernel are read from outside the container, so that what is told is what holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+UID = os.getuid()
+MANAGER = CGROUPS / f"user.slice/user-{UID}.slice/user@{UID}.service"
+IMAGE = "localhost/small"
+SCOPE = ("systemd-run", "--user", "--scope", "--quiet", "-p", "Delegate=yes")
+PLAIN_SCOPE = SCOPE[:4]
+ALL = ("--memory", "64m", "--memory-swap", "64m", "--pids-limit", "20", "--cpus", "0.5")
+MB = 1 << 20
+FORKS = "sh -c 'i=0; while [ $i -lt 60 ]; do sleep 3 & i=$((i+1)); done'; exec sleep 1000"
+
+
+class Rule(Exception):
+    """A rule that does not hold."""
+
+
+def call(*argv: str, code: int | None = 0, timeout: float = 90) -> str:
+    """Run it and return stdout and stderr together."""
+    done = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, check=False
+    )
+    said = done.stdout.decode(errors="replace").strip()
+    if code is not None and done.returncode != code:
+        raise Rule(f"{' '.join(argv)} ended with {done.returncode}, not {code}: {said}")
+    return said
+
+
+class Runtime:
+    """rpod with one OCI runtime."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def argv(self, *words: str) -> tuple[str, ...]:
+        return ("rpod", "--runtime", self.name, *words)
+
+    def __call__(self, *words: str, code: int | None = 0, before: tuple[str, ...] = ()) -> str:
+        return call(*before, *self.argv(*words), code=code)
+
+    def start(self, *options: str, before: tuple[str, ...] = (), command: tuple[str, ...] = ("sleep", "1000")) -> Path:
+        """Start a container called x and return its cgroup, as the host sees it."""
+        self("run", "-d", "--name", "x", *options, IMAGE, *command, before=before)
+        pid = call("rpod", "inspect", "--format", "{{.State.Pid}}", "x").splitlines()[-1]
+        return CGROUPS / Path(f"/proc/{pid}/cgroup").read_text().strip().removeprefix("0::/")
+
+    def end(self) -> None:
+        self("rm", "-f", "-t", "0", "x")
+
+
+def left() -> list[str]:
+    """Return the cgroups of containers that are there, at most a second after the last one ended."""
+    found: list[str] = []
+    for _ in range(20):
+        # os.walk: what vanishes meanwhile is no error
+        found = [name for _, names, _ in os.walk(MANAGER) for name in names if name.startswith("rpod")]
+        if not found:
+            break
+        time.sleep(0.05)
+    return found
+
+
+def expect(found: object, wanted: object, what: str) -> str:
+    if found != wanted:
+        raise Rule(f"{what} is {found!r}, not {wanted!r}")
+    return f"{what} {found}"
+
+
+def read(cgroup: Path, *names: str) -> dict[str, str]:
+    return {name: (cgroup / name).read_text().strip() for name in names}
+
+
+def small_image(path: Path) -> None:
+    """Write an image of busybox alone, in docker's archive format."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        tar.add("/bin/busybox", "bin/busybox")
+        for name in ("sh", "sleep", "cat", "dd", "true"):
+            link = tarfile.TarInfo(f"bin/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+    diff = hashlib.sha256(layer.getvalue()).hexdigest()
+    config = {
+        "architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff}"]},
+    }  # fmt: skip
+    text = json.dumps(config).encode()
+    name = f"{hashlib.sha256(text).hexdigest()}.json"
+    manifest = [{"Config": name, "RepoTags": [f"{IMAGE}:latest"], "Layers": [f"{diff}/layer.tar"]}]
+    with tarfile.open(path, "w") as tar:
+        for member, data in (
+            (name, text),
+            (f"{diff}/layer.tar", layer.getvalue()),
+            ("manifest.json", json.dumps(manifest).encode()),
+        ):
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+# -- the rules: each returns what was seen
+
+
+def host_and_image_run(run: Runtime) -> str:
+    """the image host and an image of busybox run"""
+    run("run", "--rm", "host", "true")
+    own = run("run", "--rm", IMAGE, "cat", "/proc/self/cgroup")
+    return expect(own.splitlines()[-1], "0::/", "/proc/self/cgroup inside")
+
+
+def login_session_gets_a_scope(run: Runtime) -> str:
+    """in a login session, limits get a scope of their own"""
+    cgroup = run.start(*ALL)
+    where = str(cgroup.relative_to(MANAGER).parent)
+    if not re.fullmatch(r"app\.slice/rpod-[0-9a-f]{64}\.scope", where):
+        raise Rule(f"the container lies in {where}")
+    found = read(cgroup, "memory.max", "memory.swap.max", "pids.max", "cpu.max")
+    wanted = {"memory.max": str(64 * MB), "memory.swap.max": "0", "pids.max": "20", "cpu.max": "50000 100000"}
+    said = expect(found, wanted, "limits")
+    run("exec", "x", "true")
+    inside = run("exec", "x", "sh", "-c", "cat /proc/self/cgroup").splitlines()[-1]
+    expect(inside, "0::/", "the cgroup of an exec from the session")
+    run("stop", "-t", "0", "x")
+    run("rm", "x")
+    expect(left(), [], "left after stop and rm:")
+    return said
+
+
+def delegated_scope_is_kept(run: Runtime) -> str:
+    """in a delegated scope, the container stays inside it: a limit on the scope holds for it"""
+    options = ("--memory", "100m", "--memory-reservation", "50m", "--cpu-shares", "512", "--cpuset-cpus", "1")
+    before = (*SCOPE, "-p", "MemoryMax=200M")
+    cgroup = run.start(*options, before=before)
+    expect((cgroup.parent / "memory.max").read_text().strip(), str(200 * MB), "memory.max of the scope")
+    found = read(cgroup, "memory.max", "memory.swap.max", "memory.low", "cpu.weight", "cpuset.cpus", "pids.max")
+    wanted = {"memory.max": str(100 * MB), "memory.swap.max": str(100 * MB), "memory.low": str(50 * MB)}
+    # 512 shares: 1 + (512 - 2) * 9999 / 262142, the conversion of the OCI runtimes
+    said = expect(found, {**wanted, "cpu.weight": "20", "cpuset.cpus": "1", "pids.max": "2048"}, "limits")
+    run("kill", "x")
+    call("rpod", "wait", "x")
+    run("rm", "x")
+    expect(left(), [], "left after kill and rm:")
+    return said
+
+
+def memory_is_enforced(run: Runtime) -> str:
+    """an allocation beyond --memory is killed: 137, OOMKilled"""
+    run("run", "--name", "x", *ALL, IMAGE, "dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1", code=137)
+    said = call("rpod", "inspect", "--format", "{{.State.ExitCode}} {{.State.OOMKilled}}", "x")
+    run("rm", "x")
+    return expect(said, "137 true", "exit code, OOMKilled:")
+
+
+def exec_is_limited_too(run: Runtime) -> str:
+    """a process of exec, from another session, counts against the container's memory"""
+    run.start(*ALL)
+    run("exec", "x", "dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1", code=137)
+    run.end()
+    return expect(left(), [], "exit code 137, left after rm -f:")
+
+
+def processes_are_counted(run: Runtime) -> str:
+    """a fork loop stops at --pids-limit"""
+    cgroup = run.start(*ALL, command=("sh", "-c", FORKS))
+    most = refused = 0
+    end = time.monotonic() + 20
+    while not refused and time.monotonic() < end and cgroup.exists():
+        try:
+            most = max(most, int((cgroup / "pids.current").read_text()))
+            refused = int((cgroup / "pids.events").read_text().split()[1])
+        except OSError:
+            break
+        time.sleep(0.01)
+    run.end()
+    if not refused or most > 20:
+        raise Rule(f"{most} processes were seen, {refused} forks refused")
+    return f"at most {most} processes seen, forks refused"
+
+
+def processors_are_throttled(run: Runtime) -> str:
+    """a busy loop gets no more than --cpus"""
+    cgroup = run.start(*ALL, command=("sh", "-c", "while :; do :; done"))
+    periods = {}
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        periods = dict(line.split() for line in (cgroup / "cpu.stat").read_text().splitlines())
+        if int(periods["nr_throttled"]) >= 5:
+            break
+        time.sleep(0.1)
+    run.end()
+    if int(periods["nr_throttled"]) < 5:
+        raise Rule(f"throttled in {periods['nr_throttled']} of {periods['nr_periods']} periods")
+    return f"throttled in {periods['nr_throttled']} of {periods['nr_periods']} periods"
+
+
+def limits_outlive_other_units(run: Runtime) -> str:
+    """a limit stays when systemd takes its controller from units that are not delegated"""
+    cgroup = run.start("--cpuset-cpus", "1", before=PLAIN_SCOPE)
+    call("systemd-run", "--user", "--pipe", "--wait", "--quiet", "-p", "Delegate=yes", "true")
+    call("systemctl", "--user", "daemon-reload")
+    time.sleep(0.3)
+    said = expect(read(cgroup, "cpuset.cpus.effective")["cpuset.cpus.effective"], "1", "cpuset.cpus.effective")
+    run.end()
+    return said
+
+
+def without_limits_in_any_unit(run: Runtime) -> str:
+    """without limits a container runs in a terminal's scope and in a delegated service, with the default of 2048 processes"""
+    for before in (PLAIN_SCOPE, ("systemd-run", "--user", "--pipe", "--wait", "--quiet", "-p", "Delegate=yes")):
+        path = f"PATH={os.environ['PATH']}"
+        said = call(*before, "env", path, *run.argv("run", "--rm", IMAGE, "cat", "/sys/fs/cgroup/pids.max"))
+        expect(said.splitlines()[-1], "2048", "pids.max")
+    return expect(left(), [], "pids.max 2048 in both, left:")
+
+
+def any_control_by_name(run: Runtime) -> str:
+    """--cgroup-conf sets a file of cgroup v2 by its name"""
+    cgroup = run.start("--cgroup-conf", "memory.high=33554432")
+    said = expect(read(cgroup, "memory.high")["memory.high"], str(32 * MB), "memory.high")
+    run.end()
+    return said
+
+
+def refusals_name_what_is_missing(run: Runtime) -> str:
+    """what can't be applied is refused, with what is missing and what mends it; nothing is dropped in silence"""
+    path = f"PATH={os.environ['PATH']}"
+    poor = ("systemd-run", "--user", "--pipe", "--wait", "--quiet", "-p", "Delegate=memory pids", "env", path)
+    first = call(*poor, *run.argv("run", "--rm", "--cpuset-cpus", "0", IMAGE, "true"), code=125)
+    alone = ("env", "-u", "XDG_RUNTIME_DIR")
+    second = call(*alone, *run.argv("run", "--rm", "--memory", "64m", IMAGE, "true"), code=125)
+    third = run("run", "--rm", "--memory", "64m", "--cgroups", "disabled", IMAGE, "true", code=125)
+    for text, words in (
+        (first, ("--cpuset-cpus", "'cpuset'", "Delegate=")),
+        (second, ("--memory", "delegated to you", "systemd-run --user --scope -p Delegate=yes")),
+        (third, ("--memory can't go with --cgroups=disabled",)),
+    ):
+        if any(word not in text for word in words):
+            raise Rule(f"the refusal says: {text}")
+    return first.splitlines()[0].removeprefix("Error: ")
+
+
+RULES: tuple[Callable[[Runtime], str], ...] = (
+    host_and_image_run,
+    login_session_gets_a_scope,
+    delegated_scope_is_kept,
+    memory_is_enforced,
+    exec_is_limited_too,
+    processes_are_counted,
+    processors_are_throttled,
+    limits_outlive_other_units,
+    without_limits_in_any_unit,
+    any_control_by_name,
+    refusals_name_what_is_missing,
+)
+
+
+def main() -> int:
+    print(f"{call('uname', '-sr')}, {call('systemctl', '--version').splitlines()[0]}, uid {UID},", end=" ")
+    print(f"in {Path('/proc/self/cgroup').read_text().strip().removeprefix('0::')}", flush=True)
+    archive = Path.home() / "small.tar"
+    small_image(archive)
+    call("rpod", "load", "-q", "-i", str(archive))
+    broken = 0
+    for name in sys.argv[1:] or ("crun", "runc"):
+        run = Runtime(name)
+        print(f"{call(name, '--version').splitlines()[0]}", flush=True)
+        for rule in RULES:
+            began = time.monotonic()
+            try:
+                state, said = "ok", rule(run)
+            except (Rule, OSError, subprocess.TimeoutExpired) as cause:
+                state, said = "BROKEN", str(cause)
+                broken += 1
+                run("rm", "-fa", "-t", "0", code=None)
+            print(f"{state:7}{rule.__doc__} ({time.monotonic() - began:.1f} s)\n         {said}", flush=True)
+    doctor = call("rpod", "doctor", code=None)
+    print(
+        "rpod doctor: " + next((line for line in doctor.splitlines() if " cgroups" in line), "says nothing of cgroups")
+    )
+    print(f"{broken} broken" if broken else "all hold")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
