@@ -127,11 +127,11 @@ def parse_identity(value: dict[str, Any], where: str) -> SignedIdentity:
 
 def _check_prefix(text: str, where: str) -> None:
     """Hold a prefix to being a host, or a namespace or repository in its full form."""
-    host, slash, _path = text.partition("/")
+    # A host alone may lack a dot; with a port it is taken for a host in any case.
+    host = text if "/" in text or ":" in text else f"{text}:1"
     try:
-        name = parse_name(text if slash else f"{text}/x")
+        name = parse_name(f"{host}/name/space")
     except Malformed as cause:
         raise Malformed(f"{where}: {text!r} is no host, namespace or repository") from cause
-    whole = f"{host}/x" if not slash else text
-    if name.version or name.repository != whole:
+    if not text or name.repository != f"{host}/name/space":
         raise Malformed(f"{where}: {text!r} is not written in full (as docker.io/library/NAME is)")
