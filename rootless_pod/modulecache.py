@@ -12,6 +12,7 @@ import _imp
 import marshal
 import os
 import sys
+import time
 from _frozen_importlib import ModuleSpec
 
 TYPE_CHECKING = False
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 COMMANDS = frozenset({"run", "ps", "exec", "start", "stop", "rm", "logs", "inspect", "container"})
 _PACKAGE = "rootless_pod"
 _OPEN_TO_OTHERS = 0o022
+_ABANDONED_SECONDS = 30
 
 
 class ModuleCache:
@@ -100,7 +102,12 @@ class ModuleCache:
                 continue
             is_package = origin.endswith("/__init__.py")
             self.entries[name] = (found.st_mtime_ns, found.st_size, is_package, marshal.dumps(code))
-        temporary = f"{self.path}.{os.getpid()}"
+        temporary = f"{self.path}.new"
+        try:
+            if time.time() - os.stat(temporary).st_mtime > _ABANDONED_SECONDS:
+                os.unlink(temporary)  # its writer was killed
+        except OSError:
+            pass
         try:
             with open(temporary, "xb", opener=_private) as file:
                 file.write(marshal.dumps(self.entries))

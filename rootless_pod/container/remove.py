@@ -74,7 +74,7 @@ def take_away(context: Context, container: Container, *, volumes: bool) -> None:
     """
     paths = context.paths
     if volumes:
-        for name in anonymous_volumes(container):
+        for name in unshared_volumes(context, container):
             attempt(_remove_volume, context, name)
     gone = f"{paths.containers}/{_REMOVING}{container.id}"
     os.rename(paths.container(container.id), gone)
@@ -88,6 +88,18 @@ def take_away(context: Context, container: Container, *, volumes: bool) -> None:
 def anonymous_volumes(container: Container) -> tuple[str, ...]:
     """Return the names of the volumes made for this container alone."""
     return tuple((container.state.get("anonymous_volumes") or {}).values())
+
+
+def unshared_volumes(context: Context, container: Container) -> tuple[str, ...]:
+    """Return the anonymous volumes that no other container mounts (by ``--volumes-from``)."""
+    own = anonymous_volumes(container)
+    if not own:
+        return ()
+    from rootless_pod.container.lookup import list_all
+
+    others = [one for one in list_all(context.paths) if one.id != container.id]
+    lent = {mount.get("Name") for one in others for mount in one.state.get("mounts", ())}
+    return tuple(name for name in own if name not in lent)
 
 
 def _delete_tree(path: str) -> None:

@@ -189,6 +189,9 @@ class _Making(Frozen):
         added = () if request.groups == (KEEP_GROUPS,) else request.groups
         wanted = request.user or (self.image.user if self.image else "") or mapping.default_user
         user = find_user(accounts, wanted, added)
+        if mapping.own and self.id_map.single_id and ":" not in wanted and len(mapping.gids) == 1:
+            # The one group there is: a user without a row would be in group 0, which nobody can be here.
+            user = user.replace(gid=mapping.gids[0].container_id, groups=())
         if not mapping.own and self.id_map.single_id and (user.uid, user.gid) != (0, 0):
             if self.runtime == "runc":
                 # runc wants an id 0 in the container; the one id there is can't be two. It is the same one outside.
