@@ -6,7 +6,7 @@ import sys
 
 from rootless_pod.commands.declare import Argument, Call, Command, flag
 from rootless_pod.commands.pull import REGISTRY_OPTIONS
-from rootless_pod.commands.transfer_options import access_of
+from rootless_pod.commands.registry_access import registry_access
 
 COMMAND = Command(
     name="pull",
@@ -23,6 +23,6 @@ def main(call: Call) -> int:
     """Pull and print the digest."""
     from rootless_pod.image.artifact import pull_artifact
 
-    artifact = pull_artifact(call.paths, call.one("artifact"), access_of(call))
+    artifact = pull_artifact(call.paths, call.one("artifact"), registry_access(call))
     sys.stdout.write(f"{artifact.entry.digest.removeprefix('sha256:')}\n")
     return 0

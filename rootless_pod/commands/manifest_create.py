@@ -7,7 +7,7 @@ import sys
 from rootless_pod.commands.declare import Argument, Call, Command, flag
 from rootless_pod.commands.manifest_marks import MARKS, marks_of
 from rootless_pod.commands.pull import REGISTRY_OPTIONS
-from rootless_pod.commands.transfer_options import access_of
+from rootless_pod.commands.registry_access import registry_access
 
 COMMAND = Command(
     name="create",
@@ -38,6 +38,8 @@ def main(call: Call) -> int:
     marks = marks_of(call.replace(values=values)) if call.texts("annotation") else Marks()
     digest = create_list(call.paths, call.one("list"), amend=call.flag("amend"))
     for image in call.many("image"):
-        digest = add_to_list(call.paths, call.one("list"), image, marks, access=access_of(call), every=call.flag("all"))
+        digest = add_to_list(
+            call.paths, call.one("list"), image, marks, access=registry_access(call), every=call.flag("all")
+        )
     sys.stdout.write(f"{digest.removeprefix('sha256:')}\n")
     return 0

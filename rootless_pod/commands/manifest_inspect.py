@@ -6,7 +6,7 @@ import sys
 
 from rootless_pod.commands.declare import Argument, Call, Command
 from rootless_pod.commands.pull import REGISTRY_OPTIONS
-from rootless_pod.commands.transfer_options import access_of
+from rootless_pod.commands.registry_access import registry_access
 
 COMMAND = Command(
     name="inspect",
@@ -26,6 +26,6 @@ def main(call: Call) -> int:
     from rootless_pod import jsontext
     from rootless_pod.image.lists import read_document
 
-    document = jsontext.loads(read_document(call.paths, call.one("name"), access_of(call)))
+    document = jsontext.loads(read_document(call.paths, call.one("name"), registry_access(call)))
     sys.stdout.write(json.dumps(document, indent=4, ensure_ascii=False) + "\n")
     return 0

@@ -133,6 +133,7 @@ def _write_url(url: str, sink: Callable[[bytes], object], hops: int = _MOST_REDI
         if answer.status != 200:
             raise NotFound(f"{url}: the server answers {answer.status}", remedy="check the address", exit_code=125)
         answer.decode_content = False
+        answer.auto_close = False  # whoever reads to the end asks once more
         try:
             _copy(io.BufferedReader(answer), url, sink)  # type: ignore[type-var,arg-type,unused-ignore]
         except urllib3.exceptions.HTTPError as cause:

@@ -179,6 +179,17 @@ def name_image(
     return read_image(paths, layout, own, entries)
 
 
+def list_bare(paths: Paths, image: Image) -> None:
+    """List an image that only a manifest list leads to, without a name: containers are about to stand on it."""
+    layout = user_layout(paths)
+    if any(entry.digest == image.manifest_digest for entry in layout.entries()):
+        return
+    data = layout.read_blob(image.manifest_digest)
+    resolved = Resolved(data=data, digest=image.manifest_digest, manifest=parse_manifest(data))
+    with store_use_lock(paths):
+        name_image(paths, layout, resolved, ())
+
+
 def _oci_twin(manifest: Manifest) -> bytes:
     """Return the OCI manifest other tools shall see for a Docker one; nothing where none is needed or possible."""
     if manifest.media_type == OCI_MANIFEST:

@@ -82,12 +82,13 @@ def _pairs(value: str, keyword: str) -> list[tuple[str, str]]:
         if not rest.strip():
             raise Usage(f"--change {keyword} {value}: no value", remedy=f"write {keyword} NAME=VALUE")
         return [(name, rest.strip())]
-    pairs = []
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals or not name:
-            raise Usage(f"--change {keyword} {value}: {word!r} is not NAME=VALUE", remedy=f"write {keyword} NAME=VALUE")
-        pairs.append((name, text))
+    pairs = [(word.partition("=")[0], word.partition("=")[2]) for word in words]
+    if not pairs or not pairs[0][0]:
+        raise Usage(f"--change {keyword} {value}: no name", remedy=f"write {keyword} NAME=VALUE")
+    if not all(name and "=" in word for (name, _text), word in zip(pairs, words, strict=True)):
+        # As podman takes it: blanks that nobody quoted belong to the value.
+        name, _equals, text = value.partition("=")
+        return [(name, text)]
     return pairs
 
 
