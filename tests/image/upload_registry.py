@@ -104,7 +104,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self.answer(401, b'{"errors":[{"message":"who are you"}]}')
         scopes = parse_qs(url.query).get("scope", [])
         self.state.token_scopes.append(scopes)
-        return self.answer(200, json.dumps({"token": base64.b64encode(" ".join(scopes or ["none"]).encode()).decode()}).encode())
+        return self.answer(
+            200, json.dumps({"token": base64.b64encode(" ".join(scopes or ["none"]).encode()).decode()}).encode()
+        )
 
     def allowed(self, url):
         state = self.state
