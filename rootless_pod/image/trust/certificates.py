@@ -148,10 +148,11 @@ def oidc_issuer(certificate: x509.Certificate) -> str:
 def _utf8_string(der: bytes) -> str:
     """Decode a DER UTF8String of less than 64 KiB."""
     if len(der) >= 2 and der[0] == 0x0C:
-        for head, length in ((2, der[1]), (3, int.from_bytes(der[2:3])), (4, int.from_bytes(der[2:4]))):
-            short = head == 2 and der[1] < 0x80
-            if (short or der[1] == 0x80 + head - 2) and len(der) == head + length:
-                return der[head:].decode(errors="replace")
+        # The length is in the second byte, or that says how many bytes after it hold the length.
+        more = max(0, der[1] - 0x80)
+        length = int.from_bytes(der[2 : 2 + more]) if more else der[1]
+        if der[1] != 0x80 and more <= 2 and len(der) == 2 + more + length:
+            return der[2 + more :].decode(errors="replace")
     raise Malformed("its certificate has a damaged OIDC issuer")
 
 

@@ -55,7 +55,10 @@ class Lookaside:
         Raises:
             Refused: the URL has another scheme.
         """
-        scheme = urlsplit(base).scheme
+        try:
+            scheme = urlsplit(base).scheme
+        except ValueError:
+            scheme = ""
         if scheme not in ("file", "http", "https"):
             raise Refused(f"the signature store {base!r} is no file:, http: or https: URL", remedy="mend registries.d")
         self._base = base.rstrip("/")
@@ -95,7 +98,10 @@ def read_numbered(place: Callable[[int], str], read: Callable[[str], bytes | Non
         except Malformed:
             # Whatever checks it says why it is no signature of the kind it wants.
             found.append(Signature(place=place(number), data=blob))
-    raise Refused(f"{place(1)} and after: more than {MAX_SIGNATURES} signatures for one image")
+    raise Refused(
+        f"{place(1)} and after: more than {MAX_SIGNATURES} signatures for one image",
+        remedy="remove old signatures there",
+    )
 
 
 def _read_file(path: str) -> bytes | None:
@@ -111,15 +117,12 @@ def _read_file(path: str) -> bytes | None:
 
 
 def _fetch(transport: Transport, url: str) -> bytes | None:
-    """GET one signature; None where the server has none. A redirect may not give up encryption."""
+    """GET one signature; None where the server has none."""
     for _hop in range(_REDIRECTS):
         response = transport.request("GET", url, headers={})
         try:
             if response.status in (301, 302, 303, 307, 308):
-                target = urljoin(url, response.headers.get("Location", ""))
-                if urlsplit(target).scheme not in ("https", urlsplit(url).scheme):
-                    raise Refused(f"the signature store redirects from {url} to {target}, which is not encrypted")
-                url = target
+                url = _redirected(url, response.headers.get("Location", ""))
                 continue
             if response.status in (404, 410):
                 return None
@@ -135,9 +138,28 @@ def _fetch(transport: Transport, url: str) -> bytes | None:
             return b"".join(parts)
         finally:
             response.close()
-    raise Refused(f"the signature store redirects {url} more than {_REDIRECTS} times")
+    raise Refused(
+        f"the signature store redirects {url} more than {_REDIRECTS} times", remedy="check the URL in registries.d"
+    )
+
+
+def _redirected(url: str, location: str) -> str:
+    """Return where a redirect leads; it may not give up encryption."""
+    try:
+        target = urljoin(url, location)
+        fits = urlsplit(target).scheme in ("https", urlsplit(url).scheme)
+    except ValueError:
+        target, fits = location, False
+    if not fits:
+        raise Refused(
+            f"the signature store redirects from {url} to {target!r}, which is no encrypted web address",
+            remedy="ask whoever runs the store",
+        )
+    return target
 
 
 def _check_size(size: int, place: str) -> None:
     if size > MAX_SIGNATURE_BYTES:
-        raise Refused(f"the signature {place} has more than {MAX_SIGNATURE_BYTES} bytes")
+        raise Refused(
+            f"the signature {place} has more than {MAX_SIGNATURE_BYTES} bytes", remedy="ask whoever signed the image"
+        )

@@ -45,8 +45,8 @@ def _check_optional(optional: dict[str, object]) -> None:
     creator, timestamp = optional.get("creator", ""), optional.get("timestamp", 0)
     if not isinstance(creator, str):
         raise Malformed("optional: field 'creator' is not a string")
-    whole = isinstance(timestamp, (int, float)) and not isinstance(timestamp, bool) and timestamp == int(timestamp)
-    if not whole:
+    whole = isinstance(timestamp, int) or (isinstance(timestamp, float) and timestamp.is_integer())
+    if not whole or isinstance(timestamp, bool):
         raise Malformed("optional: field 'timestamp' is not a whole number")
 
 

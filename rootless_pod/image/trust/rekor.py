@@ -46,7 +46,10 @@ def check_entry(
     if not any(isinstance(key, ec.EllipticCurvePublicKey) and verifies(key, promise, canonical) for key in log_keys):
         raise Malformed("the log entry is not signed by the Rekor key of the policy")
     _check_record(_base64(entry["body"], "body"), signer_der=signer_der, signature=signature, payload=payload)
-    return datetime.fromtimestamp(entry["integratedTime"], UTC)
+    try:
+        return datetime.fromtimestamp(entry["integratedTime"], UTC)
+    except (ValueError, OverflowError, OSError) as cause:
+        raise Malformed(f"{_WHAT}: integratedTime is no time") from cause
 
 
 def _check_record(body: bytes, *, signer_der: bytes, signature: bytes, payload: bytes) -> None:

@@ -28,10 +28,10 @@ class KeySource(Frozen):
             try:
                 with open(path, "rb") as file:
                     found.append((path, file.read()))
-            except OSError as cause:
+            except (OSError, ValueError) as cause:
                 raise Refused(
-                    f"cannot read the key {path} that the policy names: {cause.strerror}",
-                    remedy=f"put the public key there, or mend the policy: rpod image trust show, {path}",
+                    f"cannot read the key {path!r} that the policy names: {getattr(cause, 'strerror', cause)}",
+                    remedy="put the public key there, or mend the policy; see: rpod image trust show",
                 ) from cause
         return (*found, *(("the key in the policy", data) for data in self.data))
 

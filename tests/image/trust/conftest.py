@@ -137,6 +137,15 @@ def rekor():
     return log_entry
 
 
+def utf8_string(text):
+    """DER: tag 12, the length in one byte or in one or two after their number, the bytes."""
+    data = text.encode()
+    if len(data) < 128:
+        return bytes([12, len(data)]) + data
+    length = len(data).to_bytes((len(data).bit_length() + 7) // 8)
+    return bytes([12, 128 + len(length)]) + length + data
+
+
 class Authority:
     """A root, an intermediate, and signers' certificates as Fulcio gives them out."""
 
@@ -183,10 +192,7 @@ class Authority:
         subjects = [*([x509.RFC822Name(mail)] if mail else []), *([x509.DNSName(host)] if host else [])]
         if subjects:
             builder = builder.add_extension(x509.SubjectAlternativeName(subjects), True)
-        for oid, value in (
-            ("1", oidc and oidc.encode()),
-            ("8", oidc2 and b"\x0c" + bytes([len(oidc2)]) + oidc2.encode()),
-        ):
+        for oid, value in (("1", oidc and oidc.encode()), ("8", oidc2 and utf8_string(oidc2))):
             if value:
                 known = x509.ObjectIdentifier(f"1.3.6.1.4.1.57264.1.{oid}")
                 builder = builder.add_extension(x509.UnrecognizedExtension(known, value), False)

@@ -89,7 +89,7 @@ def test_a_change_keeps_the_rest_of_the_file_and_a_link_stays_one(trust, tmp_pat
     [
         (["a.org"], "needs at least one public key"),
         (["-t", "accept", "-f", "/k", "a.org"], "takes no keys"),
-        (["-f", "/nonexistent", "a.org"], "cannot read the key /nonexistent"),
+        (["-f", "/nonexistent", "a.org"], "cannot read the key '/nonexistent"),
         (["-f", "/etc/passwd", "a.org"], "holds no OpenPGP public key"),
         (["-t", "sigstoreSigned", "-f", "/etc/passwd", "a.org"], "no PEM public key"),
         (["-t", "trusted", "a.org"], "trusted"),

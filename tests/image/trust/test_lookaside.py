@@ -124,7 +124,7 @@ def test_too_many_or_too_large_signatures_are_refused(tmp_path):
         Lookaside(f"file://{tmp_path}", "big", no_web).read(DIGEST)
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "/path", "x.org", ""])
+@pytest.mark.parametrize("url", ["ftp://x", "/path", "x.org", "", "http://[x"])
 def test_other_addresses_are_refused(url):
     with pytest.raises(Refused, match="no file:, http: or https: URL"):
         Lookaside(url, "app", no_web)
@@ -194,6 +194,9 @@ def test_a_redirect_is_followed_but_not_round_and_round(web):
     with pytest.raises(Refused, match="more than 5 times"):
         web.read("/sigs")
     web.answers["/moved"] = (302, {"Location": "file:///etc/passwd"}, b"")
+    with pytest.raises(Refused, match="redirects from"):
+        web.read("/sigs")
+    web.answers["/moved"] = (302, {"Location": "http://[x"}, b"")
     with pytest.raises(Refused, match="redirects from"):
         web.read("/sigs")
 

@@ -143,6 +143,8 @@ def test_a_file_that_is_no_key_refuses_with_its_name(tmp_path):
         keyring(str(path))
     with pytest.raises(Refused, match="No such file"):
         keyring(str(tmp_path / "none"))
+    with pytest.raises(Refused, match="null byte"):
+        keyring("a\0b")
 
 
 @pytest.mark.peer

@@ -320,7 +320,7 @@ def test_a_rejected_registry_and_a_broken_policy_refuse_every_pull(fake, make_im
 def test_a_missing_key_refuses_with_its_path(fake, make_image, write_policy, refused):
     fake.add(make_image())
     write_policy(docker={fake.host: [signed_by("/nonexistent/key.gpg")]})
-    assert "cannot read the key /nonexistent/key.gpg" in refused(f"{fake.host}/app")
+    assert "cannot read the key '/nonexistent/key.gpg" in refused(f"{fake.host}/app")
 
 
 def test_another_policy_can_be_named(paths, fake, make_image, write_policy, tmp_path):

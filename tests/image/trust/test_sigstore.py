@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from rootless_pod.errors import Refused
+from rootless_pod.image.trust.certificates import _utf8_string, oidc_issuer
 from rootless_pod.image.trust.identity import SignedIdentity
 from rootless_pod.image.trust.requirement import Fulcio, KeySource, Pki, SigstoreSigned
 from rootless_pod.image.trust.signature import PAYLOAD_TYPE, Signature, parse_stored
@@ -95,6 +96,8 @@ def test_a_signature_of_another_form_is_refused(cosign_key, payload, claim):
         (lambda table: table["critical"]["identity"].clear(), "'docker-reference' is missing"),
         (lambda table: table["critical"]["image"].update({"docker-manifest-digest": "sha256:1"}), "no digest"),
         (lambda table: table["optional"].update(timestamp=1.5), "whole number"),
+        (lambda table: table["optional"].update(timestamp=True), "whole number"),
+        (lambda table: table["optional"].update(timestamp="1"), "whole number"),
         (lambda table: table["optional"].update(creator=1), "'creator' is not a string"),
     ],
 )
@@ -104,6 +107,14 @@ def test_a_claim_of_another_form_is_refused_though_it_is_signed(cosign_key, payl
     change(table)
     data = json.dumps(table).encode()
     with pytest.raises(Malformed, match=why):
+        verifier(keys=KeySource(paths=(key.path,))).open(signature(data, key.annotations(data)))
+
+
+def test_a_time_without_end_is_no_number(cosign_key, payload):
+    key = cosign_key()
+    data = payload.replace(b'"timestamp": 1', b'"timestamp": 1e999')
+    assert data != payload
+    with pytest.raises(Malformed, match="whole number"):
         verifier(keys=KeySource(paths=(key.path,))).open(signature(data, key.annotations(data)))
 
 
@@ -118,6 +129,11 @@ def test_a_file_that_is_no_key_refuses_with_its_name(tmp_path):
     path.write_text("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
     with pytest.raises(Refused, match=r"k\.pub is no PEM public key"):
         verifier(keys=KeySource(paths=(str(path),)))
+
+
+class FarFuture:
+    def timestamp(self):
+        return 10**18
 
 
 class Logged:
@@ -160,6 +176,7 @@ def test_a_log_entry_must_be_there_signed_by_the_log_and_about_this(logged, cosi
         (logged.bundle(signature=b"x"), "another signature"),
         (logged.bundle(payload=b"x"), "another payload"),
         (logged.bundle(kind="intoto"), "not supported"),
+        (logged.bundle(at=FarFuture()), "integratedTime is no time"),
         (logged.bundle(apiVersion="0.0.2"), "not supported"),
         (logged.bundle(spec={}), "signature is not a JSON object"),
         ("{}", "is missing"),
@@ -210,6 +227,20 @@ def test_a_keyless_signature_is_good_without_any_network(keyless):
     issuer = "https://login.example.org"
     assert keyless.open(oidc=None, oidc2=issuer)
     assert keyless.open(oidc=issuer, oidc2=issuer)
+
+
+@pytest.mark.parametrize("length", [20, 127, 128, 255, 256, 5000])
+def test_an_issuer_of_any_length_is_read(authority, cosign_key, length):
+    issuer = "https://" + "x" * (length - 8)
+    assert oidc_issuer(authority().leaf(cosign_key(), oidc=None, oidc2=issuer)) == issuer
+
+
+@pytest.mark.parametrize(
+    "der", [b"", b"\x0c", b"\x0c\x02a", b"\x0c\x80", b"\x16\x01a", b"\x0c\x81\x05abc", b"\x0c\x83\0\0\1a"]
+)
+def test_an_issuer_of_another_form_is_refused(der):
+    with pytest.raises(Malformed, match="damaged OIDC issuer"):
+        _utf8_string(der)
 
 
 def test_a_certificate_counts_at_the_time_the_log_says(keyless):
