@@ -60,7 +60,6 @@ def open_source(
     end: Source,
     access: Access,
     *,
-    spool_dir: str = "/var/tmp",  # noqa: S108 - spooled archives have no name
     policy_file: str | None = None,
 ) -> OpenedSource:
     """Open where a copy comes from; ``policy_file`` is judged by instead of the configured trust policy.
@@ -75,7 +74,7 @@ def open_source(
     from rootless_pod.image.formats.tree import ArchiveTree
     from rootless_pod.image.load import find_source
 
-    found, tree = find_source(end, spool_dir=spool_dir)
+    found, tree = find_source(end, spool_dir=_spool_dir())
     close = tree.close if isinstance(tree, ArchiveTree) else _nothing
 
     def check(resolved: Resolved) -> Verdict:
@@ -195,8 +194,19 @@ def _registry_destination(
     scopes = [repository_scope(there, "pull,push"), *(f"repository:{one}:pull" for one in sources)]
     session = open_session(endpoint, registries, access, scopes=tuple(scopes[:_MOST_SCOPES]))
     return RegistryDestination(
-        session, there.repository, there.version, shown=str(reference), mounts=mounts, beside=beside
+        session,
+        there.repository,
+        there.version,
+        shown=str(reference),
+        mounts=mounts,
+        beside=beside,
+        spool_dir=_spool_dir(),
     )
+
+
+def _spool_dir() -> str:
+    """Return the directory for files without a name: ``$TMPDIR``, else /var/tmp, which is on a disk."""
+    return os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108 - they have no name
 
 
 # A token server's address holds them all; what is left out is uploaded instead of mounted.

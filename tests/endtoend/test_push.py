@@ -362,6 +362,11 @@ def test_a_login_serves_push_podman_and_skopeo_until_the_logout(
     assert "Already logged in" in told("login", "--tls-verify=false", server.address)
     image = told("pull", "-q", f"oci:{small[0]}:mixed").strip()
     told("push", "-q", "--tls-verify=false", image, f"{server.address}/team/app:1")
+    told("rmi", "-f", image)
+    ended = told.with_options("--log-level", "debug").run("pull", "--tls-verify=false", f"{server.address}/team/app:1")
+    secrets = (password.encode(), base64.b64encode(ACCOUNT.encode()), b"Bearer", b"eyJ")
+    assert ended.returncode == 0
+    assert not any(one in ended.stdout + ended.stderr for one in secrets)
     words = ["skopeo", "inspect", "--tls-verify=false", "--authfile", file, f"docker://{server.address}/team/app:1"]
     assert json.loads(done(*words))["Digest"]
     assert "team/app" in told("search", "--tls-verify=false", "--list-tags", f"{server.address}/team/app")

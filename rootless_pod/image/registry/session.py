@@ -324,7 +324,7 @@ def read_all(response: Response, limit: int) -> bytes:
         parts.append(part)
         size += len(part)
         if size > limit:
-            raise Corrupt(f"{response.url}: the answer is larger than {limit} bytes")
+            raise Corrupt(f"{_bare(response.url)}: the answer is larger than {limit} bytes")
     return b"".join(parts)
 
 

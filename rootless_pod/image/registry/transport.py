@@ -73,7 +73,9 @@ class Response:
         try:
             return bytes(self._raw.read(size))
         except (urllib3.exceptions.HTTPError, OSError) as cause:
-            raise Unreachable(f"{self.url}: the connection broke: {_words(cause)}", retriable=True) from cause
+            # Without the query: it may hold a signature that stands for a password.
+            place = self.url.partition("?")[0]
+            raise Unreachable(f"{place}: the connection broke: {_words(cause)}", retriable=True) from cause
 
     def close(self) -> None:
         """End it; the rest of the body is dropped with the connection."""
@@ -127,7 +129,7 @@ class Transport:
                 retriable=True,
             ) from cause
         except (urllib3.exceptions.LocationParseError, UnicodeError) as cause:
-            raise Usage(f"not a usable URL: {url}") from cause
+            raise Usage(f"not a usable URL: {url.partition('?')[0]}") from cause
         except (urllib3.exceptions.HTTPError, OSError) as cause:
             raise _connection_fault(url, cause) from cause
         return Response(raw, url)
