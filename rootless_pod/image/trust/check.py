@@ -1,10 +1,11 @@
-"""Judge what is about to be installed, by the policy in force and before any of its layers is fetched."""
+"""Judge what is about to be installed, by the policy in force and before any of its layers is fetched.
+
+What reads signatures is imported only when a policy asks for one: most accept everything.
+"""
 
 from __future__ import annotations
 
-from rootless_pod.image.trust.lookaside import DirectorySignatures, Lookaside
 from rootless_pod.image.trust.policy import read_policy
-from rootless_pod.image.trust.registriesd import read_registries_d
 from rootless_pod.image.trust.scope import path_scopes, registry_scopes
 from rootless_pod.image.trust.signature import NoSignatures
 from rootless_pod.image.trust.verdict import Subject, judge
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rootless_pod.image.install import Resolved
     from rootless_pod.image.registry.client import RegistryClient
     from rootless_pod.image.registry.transport import Transport
+    from rootless_pod.image.trust.registriesd import RegistriesD
     from rootless_pod.image.trust.signature import Signature, SignatureSource
     from rootless_pod.image.trust.verdict import Verdict
     from rootless_pod.oci.reference import Reference
@@ -31,16 +33,12 @@ class RegistrySignatures:
 
     def simple(self, digest: str) -> tuple[Signature, ...]:
         """Return those of the lookaside store."""
-        store = Lookaside(read_registries_d().lookaside(self._scopes), self._endpoint.repository, _web)
-        self._looked.append(store.shown)
-        return tuple(one for one in store.read(digest) if one.simple)
+        return tuple(one for one in self._stored(digest, _configured()) if one.simple)
 
     def sigstore(self, digest: str) -> tuple[Signature, ...]:
         """Return those in the registry and in the lookaside store."""
-        configured = read_registries_d()
-        store = Lookaside(configured.lookaside(self._scopes), self._endpoint.repository, _web)
-        self._looked.append(store.shown)
-        found = tuple(one for one in store.read(digest) if not one.simple)
+        configured = _configured()
+        found = tuple(one for one in self._stored(digest, configured) if not one.simple)
         if configured.attachments(self._scopes):
             from rootless_pod.image.trust.attachments import Attachments
 
@@ -49,9 +47,22 @@ class RegistrySignatures:
         self._looked.append("not beside the image: use-sigstore-attachments is off in registries.d")
         return found
 
+    def _stored(self, digest: str, configured: RegistriesD) -> tuple[Signature, ...]:
+        from rootless_pod.image.trust.lookaside import Lookaside
+
+        store = Lookaside(configured.lookaside(self._scopes), self._endpoint.repository, _web)
+        self._looked.append(store.shown)
+        return store.read(digest)
+
     def places(self) -> str:
         """Say where was looked."""
         return "looked in: " + "; ".join(dict.fromkeys(self._looked))
+
+
+def _configured() -> RegistriesD:
+    from rootless_pod.image.trust.registriesd import read_registries_d
+
+    return read_registries_d()
 
 
 def _web() -> Transport:
@@ -97,6 +108,8 @@ def check_local_image(
     has_scopes = path is not None and transport in ("dir", "oci", "oci-archive")
     signatures: SignatureSource = NoSignatures(transport)
     if transport == "dir" and path is not None:
+        from rootless_pod.image.trust.lookaside import DirectorySignatures
+
         signatures = DirectorySignatures(path, resolved.index_digest or resolved.digest)
     return judge(
         read_policy(policy_file),

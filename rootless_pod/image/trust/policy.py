@@ -5,8 +5,6 @@ The file is read strictly: what this version does not know refuses everything, s
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 
 from rootless_pod.config.search import user_config
@@ -231,6 +229,9 @@ def _source(value: dict[str, Any], where: str, names: tuple[str, ...], *, needed
             raise Malformed(f"{where}: field {name!r} has an empty entry or one that is not a string")
     if "Path" in name:
         return KeySource(paths=tuple(texts))
+    import base64
+    import binascii
+
     try:
         return KeySource(data=tuple(base64.b64decode(text, validate=True) for text in texts))
     except binascii.Error as cause:

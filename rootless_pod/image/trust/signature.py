@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.trust.strictjson import Malformed, check_fields, parse_object
 
@@ -88,6 +85,9 @@ def parse_stored(blob: bytes, place: str) -> Signature:
     annotations = found.get("annotations", {})
     if not all(isinstance(value, str) for value in annotations.values()):
         raise Malformed(f"{place}: an annotation is not a string")
+    import base64
+    import binascii
+
     try:
         payload = base64.b64decode(found["payload"], validate=True)
     except binascii.Error as cause:
