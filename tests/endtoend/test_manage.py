@@ -142,14 +142,16 @@ def test_podman_sees_the_committed_tree_as_rpod_does(small: Rpod, tmp_path: Path
     podman = Podman(place)
     try:
         image = podman.pull(tmp_path / "oci", room, "localhost/made:latest")
-        assert settled(podman.read_tree(image)) == tree_of(small, "made")
-        theirs = json.loads(podman("image", "inspect", image))[0]
-        ours = config_of(small, "made")
-        assert theirs["Config"] == ours["Config"]
-        assert theirs["Config"]["Cmd"] == ["/bin/judge"]
-        assert "NEW=a b" in theirs["Config"]["Env"]
-        assert theirs["RootFS"]["Layers"] == ours["RootFS"]["Layers"]  # type: ignore[index]
-        assert len(theirs["History"]) == 4
+        theirs, ours = podman.read_tree(image), tree_of(small, "made")
+        # A root that no layer has an entry for has mode 0555 with podman 4.3, 0755 with umoci and here.
+        del theirs["."], ours["."]
+        assert theirs == ours
+        said = json.loads(podman("image", "inspect", image))[0]
+        assert said["Config"] == config_of(small, "made")["Config"]
+        assert said["Config"]["Cmd"] == ["/bin/judge"]
+        assert "NEW=a b" in said["Config"]["Env"]
+        assert said["RootFS"]["Layers"] == config_of(small, "made")["RootFS"]["Layers"]  # type: ignore[index]
+        assert len(said["History"]) == 4
     finally:
         podman.end()
         shutil.rmtree(place, ignore_errors=True)
@@ -458,14 +460,18 @@ def test_a_container_made_from_a_list_keeps_its_image_when_the_list_goes(small: 
 
 @pytest.mark.kernel
 @pytest.mark.slow
-def test_kill_9_at_any_moment_leaves_a_store_that_verifies(small: Rpod) -> None:
-    """commit, rmi, prune, import and system prune, in pairs, ended in the middle."""
+def test_kill_9_at_any_moment_leaves_a_store_that_verifies(small: Rpod, tmp_path: Path) -> None:
+    """Commands that write the store, in pairs, ended in the middle."""
     rounds = int(os.environ.get("RPOD_KILL_ROUNDS", "12"))
     chance = random.Random(int(os.environ.get("RPOD_SEED", "3")))
     small("run", "--name", "job", "small", "sh", "-c", WORK)
     tar = Path(small.root).parent / f"rpod-kill-{os.getpid()}.tar"
     tar.write_bytes(images.application_layer(b"a", b"b"))
+    small("save", "-o", str(tmp_path / "saved.tar"), "localhost/small:latest")
     commands = (
+        ("pull", "-q", f"oci:{tmp_path}/layout:test"),
+        ("load", "-q", "-i", str(tmp_path / "saved.tar")),
+        ("rmi", "small"),
         ("commit", "-q", "job", "k:1"),
         ("commit", "-q", "--squash", "job", "k:2"),
         ("commit", "-q", "job"),
