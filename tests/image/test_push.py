@@ -19,6 +19,7 @@ from rootless_pod.image.load import load_source
 from rootless_pod.image.lookup import lookup
 from rootless_pod.image.push import CopyOptions, copy, push
 from rootless_pod.image.recompress import Compression
+from rootless_pod.image.registry.auth import parse_creds
 from rootless_pod.image.registry.client import RegistryClient
 from rootless_pod.image.registry.connect import Access
 from rootless_pod.image.registry.session import Session
@@ -460,3 +461,37 @@ def test_a_proxy_of_the_environment_is_used_with_its_own_credentials(monkeypatch
     ((path, given),) = proxy.seen
     assert path == "http://registry.invalid/v2/team/app/tags/list"
     assert given.startswith("Basic ")
+
+
+def test_a_copy_is_judged_by_the_trust_policy_before_a_byte_is_sent(paths, server, make_image, tmp_path):
+    make_image().write_layout(tmp_path / "in", "v1")
+    policy = tmp_path / "policy.json"
+    policy.write_text('{"default": [{"type": "reject"}]}')
+    judged = QUIET.replace(signature_policy=str(policy))
+    for options in (judged, judged.replace(transfer=TransferOptions(all_platforms=True))):
+        with pytest.raises(Refused, match="reject"):
+            copy(paths, f"oci:{tmp_path}/in:v1", f"docker://{server.host}/app:1", options)
+    assert server.requests == []
+    copy(paths, f"oci:{tmp_path}/in:v1", f"docker://{server.host}/app:1", QUIET)
+    server.requests.clear()
+    with pytest.raises(Refused, match="reject"):
+        copy(paths, f"docker://{server.host}/app:1", f"dir:{tmp_path}/out", judged)
+    assert not any("/blobs/" in path for path in server.methods("GET"))
+    with pytest.raises(Refused, match="reject"):
+        copy(paths, f"docker://{server.host}/app:1", "containers-storage:app:1", judged)
+
+
+def test_a_redirect_of_an_upload_to_another_host_carries_no_proof(server, other):
+    server.account = "ann:secret"
+    session = session_with(server)
+    session.use(parse_creds("ann:secret"))
+    other.statuses = []
+    server.statuses = [("PUT", 307, {"Location": f"http://{other.host}/v2/app/blobs/uploads/x"})]
+    other.uploads["x"] = b""
+    data = b"y" * 5000
+    blob = Descriptor(media_type="x", digest=f"sha256:{hashlib.sha256(data).hexdigest()}", size=len(data))
+    with pytest.raises(Refused):
+        # The other host takes the bytes but says that their address lacks the digest.
+        Uploader(session, "app").upload(blob, lambda: Reader(data))
+    assert other.requests
+    assert not any("Authorization" in headers for _method, _path, headers in other.requests)

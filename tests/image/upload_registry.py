@@ -182,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "PATCH":
             return self.answer(202, b"", {"Location": self.location(repository, name)})
         data = state.uploads.pop(name)
-        digest = query["digest"][0]
+        digest = query.get("digest", ["none"])[0]
         if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
             return self.answer(400, b'{"errors":[{"message":"digest invalid"}]}')
         state.blobs[repository, digest] = data
