@@ -22,6 +22,7 @@ COMMAND = Command(
         "oci:DIRECTORY[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME] or dir:DIRECTORY."
     ),
     options=(
+        flag("--all-platforms", "Bring the image for every platform, kept as a manifest list"),
         flag("--all-tags", "Pull every tag of the repository", "-a"),
         text("--arch", "Choose the image for this architecture", metavar="ARCH"),
         *REGISTRY_OPTIONS,
@@ -58,9 +59,14 @@ def main(call: Call) -> int:
         single_id=call.namespace is not None and call.namespace.single_id,
         signature_policy=call.text("signature_policy") or None,
     )
-    code = 0
+    code, every = 0, call.flag("all_platforms")
+    if every and (options.platform or options.all_tags):
+        raise Usage("--all-platforms can't go with a platform or --all-tags", remedy="give one of them")
     for name in call.many("image"):
         try:
+            if every:
+                sys.stdout.write(f"{_pull_list(call, name)}\n")
+                continue
             for image in pull(call.paths, name, options):
                 sys.stdout.write(f"{image.id}\n")
         except RpodError as error:
@@ -69,6 +75,13 @@ def main(call: Call) -> int:
             sys.stdout.flush()
             code = report(error)
     return code
+
+
+def _pull_list(call: Call, name: str) -> str:
+    from rootless_pod.commands.registry_access import registry_access
+    from rootless_pod.image.lists import pull_list
+
+    return pull_list(call.paths, name, registry_access(call)).removeprefix("sha256:")
 
 
 def wanted_platform(call: Call) -> str | None:

@@ -318,3 +318,32 @@ def read_document(paths: Paths, text: str, access: Access) -> bytes:
         return data
     finally:
         opened.close()
+
+
+def pull_list(paths: Paths, text: str, access: Access) -> str:
+    """Bring an image for all its platforms, as it is, and return the list's digest; nothing of it is unpacked yet.
+
+    Raises:
+        NotFound: nothing has it.
+        Usage: it is for one platform only.
+    """
+    from rootless_pod.image.ends import open_source
+    from rootless_pod.image.install import put_names
+
+    where = parse_source(text)
+    if not where.transport:
+        where = where.replace(transport="docker", rest=str(parse_reference(text)))
+    opened = open_source(paths, where, access)
+    try:
+        data, claimed = opened.source.manifest()
+        media_type = detect_media_type(data, claimed or None)
+        if not is_index(media_type):
+            raise Usage(f"{text} is for one platform only", remedy=f"run: rpod pull {text}")
+        layout = user_layout(paths)
+        with store_use_lock(paths):
+            _bring(layout, opened, every=True)
+            plain = IndexEntry(digest=layout.write_blob(data), media_type=media_type, size=len(data))
+            layout.update(lambda entries: put_names(entries, plain, opened.names))
+        return plain.digest
+    finally:
+        opened.close()

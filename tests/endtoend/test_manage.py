@@ -439,6 +439,16 @@ def test_a_list_of_two_platforms_goes_out_as_skopeo_reads_it(small: Rpod, tmp_pa
     words = ["skopeo", "copy", "-q", "--all", f"oci:{tmp_path}/out:x", f"dir:{tmp_path}/dir"]
     done = subprocess.run(words, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+    other = make_store()
+    try:
+        assert f"sha256:{other('pull', '-q', '--all-platforms', f'oci:{tmp_path}/out:x').strip()}" == digest
+        name = json.loads((other.root / "image/index.json").read_text())["manifests"][0]["annotations"]
+        listed_as = name["org.opencontainers.image.ref.name"]
+        other("run", "--rm", listed_as, "true")
+        other("system", "check")
+        assert other("manifest", "push", "-q", listed_as, f"oci:{tmp_path}/again:x").strip() == digest
+    finally:
+        other.end()
     assert small.run("manifest", "exists", "both").returncode == 0
     small("manifest", "remove", "both", listed[1]["digest"])
     assert len(json.loads(small("manifest", "inspect", "both"))["manifests"]) == 1
