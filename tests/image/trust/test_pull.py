@@ -307,6 +307,22 @@ def test_a_damaged_signature_blob_is_not_read_as_another(
     assert list_images(paths) == ()
 
 
+def test_other_layers_of_a_signatures_manifest_are_not_fetched(
+    paths, fake, make_image, cosign_key, claim, write_policy, lookaside
+):
+    made, key = make_image(), cosign_key()
+    fake.add(made)
+    attach(fake, key, made.digest, f"{fake.host}/app", claim)
+    at = fake.root / "manifests" / signature_tag(made.digest)
+    table = json.loads(at.read_bytes().partition(b"\n")[2])
+    other = {"mediaType": "application/octet-stream", "digest": "sha256:" + "0" * 64, "size": 1 << 40}
+    table["layers"].insert(0, other)
+    fake.add_manifest(signature_tag(made.digest), json.dumps(table).encode(), OCI_MANIFEST)
+    write_policy(docker={fake.host: [sigstore_signed(key.path)]})
+    assert pull(paths, f"{fake.host}/app", QUIET)
+    assert not [one for one in fake.requests() if other["digest"] in one["path"]]
+
+
 def test_a_rejected_registry_and_a_broken_policy_refuse_every_pull(fake, make_image, write_policy, refused):
     fake.add(make_image())
     path = write_policy()
