@@ -495,3 +495,16 @@ def test_a_redirect_of_an_upload_to_another_host_carries_no_proof(server, other)
         Uploader(session, "app").upload(blob, lambda: Reader(data))
     assert other.requests
     assert not any("Authorization" in headers for _method, _path, headers in other.requests)
+
+
+def test_an_artifact_goes_to_every_place_but_a_docker_archive(paths, server, make_image, tmp_path):
+    made = make_image({"model": b"weights"})
+    made.layers[0]["mediaType"] = "application/vnd.example.model"
+    made.seal().write_layout(tmp_path / "in", "v1")
+    before = f"oci:{tmp_path}/in:v1"
+    for target in (f"docker://{server.host}/app:1", f"oci-archive:{tmp_path}/o.tar:v1", f"dir:{tmp_path}/dir"):
+        assert copy(paths, before, target, QUIET).digest == made.digest
+        before = target
+    with pytest.raises(Refused, match="container images"):
+        copy(paths, before, f"docker-archive:{tmp_path}/d.tar", QUIET)
+    assert not (tmp_path / "d.tar").exists()

@@ -7,7 +7,7 @@ import os
 import tarfile
 
 from rootless_pod import jsontext
-from rootless_pod.errors import Corrupt, Usage
+from rootless_pod.errors import Corrupt, Refused, Usage
 from rootless_pod.image.destination import Place, write_blob
 from rootless_pod.image.formats.layout import REF_NAME
 from rootless_pod.image.formats.oci_archive import add_directory, add_file
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from rootless_pod.image.source import BlobReader
     from rootless_pod.oci.descriptor import Descriptor
+
+
+_MAX_CONFIG_BYTES = 4 << 20
 
 
 class _Archive(Place):
@@ -161,8 +164,14 @@ class DockerArchiveDestination(_Archive):
     ) -> None:
         """Add a layer, decompressed through an unnamed file: its size stands before it. The config is kept."""
         compression = mediatype.layer_compression(descriptor.media_type)
+        is_layer = compression is not None or descriptor.media_type == mediatype.DOCKER_LAYER_ZSTD
+        if not is_layer and (descriptor.media_type not in mediatype.CONFIGS or descriptor.size > _MAX_CONFIG_BYTES):
+            raise Refused(
+                f"{self.shown} holds container images, and a blob is of type {descriptor.media_type}",
+                remedy="use oci-archive: instead",
+            )
         reader = opened()
-        if compression is None and descriptor.media_type != mediatype.DOCKER_LAYER_ZSTD:
+        if not is_layer:
             kept = io.BytesIO()
             write_blob(kept, reader, on_progress)
             self._texts[descriptor.digest] = kept.getvalue()
