@@ -17,6 +17,19 @@ find_python() {
     return 1
 }
 
+# Whether user $1 can read the checkout.
+readable_by() {
+    setpriv --reuid "$1" --regid "$1" --init-groups test -r "$top/pyproject.toml" -a -x "$top/bin"
+}
+
+# Copy the checkout to where everybody can read it; its place is left in "copy", for the caller to remove.
+copy_readable() {
+    copy=$(mktemp -d "/var/tmp/rpod-checkout.XXXXXX")
+    say "copying the checkout to $copy, where other users can read it, for as long as this takes"
+    cp -a "$top/." "$copy/"
+    chmod -R a+rX "$copy"
+}
+
 # Go on as user $1 in a clean environment; the rest is the command. The checkout is copied where that user can't read it.
 as_user() {
     local user=$1 id home place code=0
@@ -24,12 +37,10 @@ as_user() {
     id=$(id -u "$user")
     home=$(getent passwd "$user" | cut -d: -f6)
     place=$top
-    if ! setpriv --reuid "$user" --regid "$user" --init-groups test -r "$top/pyproject.toml" -a -x "$top/bin"; then
-        place=$(mktemp -d "/var/tmp/rpod-checkout.XXXXXX")
-        trap 'rm -rf "$place"' EXIT
-        say "copying the checkout to $place, where $user can read it, for as long as this takes"
-        cp -a "$top/." "$place/"
-        chown -R "$user": "$place"
+    if ! readable_by "$user"; then
+        copy_readable
+        place=$copy
+        trap 'rm -rf "$copy"' EXIT
     fi
     (cd "$place" && setpriv --reuid "$user" --regid "$user" --init-groups --inh-caps=-all \
         env -i HOME="$home" USER="$user" LOGNAME="$user" SHELL=/bin/bash LANG=C.UTF-8 TERM="${TERM:-dumb}" \
