@@ -203,6 +203,8 @@ def collect_garbage(paths: Paths) -> int:
     try:
         layout.sweep()
         store.sweep()
+        # A list lives by its name: when that moved on to something else, nobody can mean the list any more.
+        layout.update(lambda entries: [entry for entry in entries if entry.name or not entry.is_list])
         pruned = prune_layers(store, lambda: _referenced_layers(paths), grace_seconds=0.0)
         return sum(one.size_bytes for one in pruned) + _sweep_blobs(layout)
     finally:
