@@ -147,6 +147,7 @@ def _delete_from_runtime(context: Context, container: Container) -> None:
     name = os.path.basename(container.state.get("runtime") or "")
     directory = f"{context.paths.runtime_root}/{name}/{container.id}"
     if not name or not os.path.isdir(directory):
+        _remove_cgroup(container)
         return
     pid, started = container.state.get("pid", 0), container.state.get("pid_started")
     if started is not None and not procfs.is_alive(pid, started) and _remove_cgroup(container):
@@ -158,16 +159,24 @@ def _delete_from_runtime(context: Context, container: Container) -> None:
     from rootless_pod.container.drivers import runtime_of
 
     runtime_of(context, container.state).delete(container.id, force=True)
+    _remove_cgroup(container)
 
 
 def _remove_cgroup(container: Container) -> bool:
-    """Remove the container's own cgroup, if it has one; return whether it is gone."""
+    """Remove the container's own cgroup, if it has one; return whether it is gone.
+
+    The last processes of its pid namespace may be on their way out: they are waited for a moment, then ended.
+    """
     path = container.state.get("cgroup")
     if not path:
         return True
     from rootless_pod.linux.cgroup import remove_cgroup
 
-    return remove_cgroup(path)
+    if remove_cgroup(path):
+        return True
+    from rootless_pod.container.interrupted import end_cgroup
+
+    return end_cgroup(path)
 
 
 def _detach_network(context: Context, container: Container) -> None:

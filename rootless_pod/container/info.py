@@ -254,7 +254,12 @@ def _uptime() -> str:
 
 
 def _cgroup_version() -> str:
-    """Return ``v2`` where the host has no hierarchy of version 1 (our own cgroup2 may cover it inside)."""
+    """Return ``v2`` where cgroup2 is what /sys/fs/cgroup shows, except by our own mount over an older hierarchy."""
+    from rootless_pod.linux.cgroup import find_layout
+    from rootless_pod.runtime.cgroup2 import is_our_view
+
+    if find_layout() == "v2" and not is_our_view():
+        return "v2"
     try:
         lines = procfs.read_text("/proc/self/cgroup").splitlines()
     except OSError:
