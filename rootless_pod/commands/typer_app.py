@@ -24,9 +24,10 @@ PROGRAM = "rpod"
 PANELS = (
     (
         "Containers",
-        ("attach", "create", "cp", "exec", "inspect", "kill", "logs", "ps", "rm", "run", "start", "stop", "wait"),
+        tuple("attach commit create cp diff exec export inspect kill logs ps rm run start stop wait".split()),
     ),
-    ("Images", ("history", "images", "load", "pull", "rmi", "save", "tag", "untag")),
+    ("Images", tuple("copy history images import load pull push rmi save search tag untag".split())),
+    ("Registries", ("login", "logout")),
     ("Groups", tuple(index.GROUPS)),
 )
 _METAVARS = {"int": "NUMBER", "uint": "NUMBER", "float": "NUMBER", "size": "SIZE", "duration": "DURATION"}
