@@ -24,9 +24,31 @@ PROGRAM = "rpod"
 PANELS = (
     (
         "Containers",
-        tuple("attach commit create cp diff exec export inspect kill logs ps rm run start stop wait".split()),
+        tuple(
+            [
+                "attach",
+                "commit",
+                "create",
+                "cp",
+                "diff",
+                "exec",
+                "export",
+                "inspect",
+                "kill",
+                "logs",
+                "ps",
+                "rm",
+                "run",
+                "start",
+                "stop",
+                "wait",
+            ]
+        ),
     ),
-    ("Images", tuple("copy history images import load pull push rmi save search tag untag".split())),
+    (
+        "Images",
+        tuple(["copy", "history", "images", "import", "load", "pull", "push", "rmi", "save", "search", "tag", "untag"]),
+    ),
     ("Registries", ("login", "logout")),
     ("Groups", tuple(index.GROUPS)),
 )
