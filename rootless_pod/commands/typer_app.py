@@ -22,42 +22,17 @@ if TYPE_CHECKING:
 
 PROGRAM = "rpod"
 PANELS = (
-    (
-        "Containers",
-        tuple(
-            [
-                "attach",
-                "commit",
-                "create",
-                "cp",
-                "diff",
-                "exec",
-                "export",
-                "inspect",
-                "kill",
-                "logs",
-                "ps",
-                "rm",
-                "run",
-                "start",
-                "stop",
-                "wait",
-            ]
-        ),
-    ),
-    (
-        "Images",
-        tuple(["copy", "history", "images", "import", "load", "pull", "push", "rmi", "save", "search", "tag", "untag"]),
-    ),
-    ("Registries", ("login", "logout")),
-    ("Groups", tuple(index.GROUPS)),
+    ("Containers", "attach commit create cp diff exec export inspect kill logs ps rm run start stop wait"),
+    ("Images", "copy history images import load pull push rmi save search tag untag"),
+    ("Registries", "login logout"),
+    ("Groups", " ".join(index.GROUPS)),
 )
 _METAVARS = {"int": "NUMBER", "uint": "NUMBER", "float": "NUMBER", "size": "SIZE", "duration": "DURATION"}
 
 
 def panel_of(word: str) -> str:
     """Return the heading a top-level command stands under."""
-    return next((panel for panel, words in PANELS if word in words), "rpod itself")
+    return next((panel for panel, words in PANELS if word in words.split()), "rpod itself")
 
 
 def _panel_order(word: str, group: str) -> int:
