@@ -23,6 +23,8 @@ class Paths(Frozen):
     runroot: str
     boot_id: str
     runroot_reason: str = ""
+    additional: tuple[str, ...] = ()
+    """Graphroots of others whose images and layers are used where they lie, and never written."""
 
     @property
     def image(self) -> str:
@@ -33,6 +35,11 @@ class Paths(Frozen):
     def layers(self) -> str:
         """Unpacked layers, one directory a chain id."""
         return f"{self.graphroot}/layers"
+
+    @property
+    def layer_roots(self) -> tuple[str, ...]:
+        """Where unpacked layers are looked for: ``layers`` first, then the stores of others."""
+        return (self.layers, *[f"{store}/layers" for store in self.additional])
 
     @property
     def containers(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rootless_pod.config.storage import is_store_option
 from rootless_pod.container.context import Context
 
 TYPE_CHECKING = False
@@ -17,7 +18,7 @@ def context_of(call: Call) -> Context:
         paths=call.paths,
         namespace=call.namespace,
         storage_driver=chosen.storage_driver,
-        storage_options=chosen.storage_opt,
+        storage_options=tuple(one for one in chosen.storage_opt if not is_store_option(one)),
         runtime=chosen.runtime,
         runtime_flags=chosen.runtime_flag,
         conmon=chosen.conmon,

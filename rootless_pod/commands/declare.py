@@ -163,9 +163,12 @@ class Call(Frozen):
         """
         if self.places is not None:
             return self.places
+        from rootless_pod.config.storage import additional_stores
         from rootless_pod.paths import find_paths
 
-        return find_paths(self.globals.root, self.globals.runroot)
+        paths = find_paths(self.globals.root, self.globals.runroot)
+        stores = additional_stores(self.globals.storage_opt)
+        return paths.replace(additional=stores) if stores else paths
 
     def flag(self, key: str) -> bool:
         """Return a flag's value."""

@@ -68,7 +68,12 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
         choices=("overlay", "fuse-overlayfs", "pyfuse3", "copy", "vfs"),
         help="How root file systems are mounted",
     ),
-    Option(name="--storage-opt", kind="list", metavar="KEY=VALUE", help="Option for the storage driver"),
+    Option(
+        name="--storage-opt",
+        kind="list",
+        metavar="KEY=VALUE",
+        help="Option for the storage driver; additionalimagestore=DIR: also use the images of that store, read-only",
+    ),
     Option(
         name="--syslog",
         kind="flag",

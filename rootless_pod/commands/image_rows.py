@@ -10,7 +10,7 @@ from rootless_pod.commands.times import ago, parse_time
 from rootless_pod.errors import NotFound, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.inspect import repo_digests, split_name
-from rootless_pod.image.lookup import list_images, lookup
+from rootless_pod.image.lookup import list_additional, list_images, lookup
 from rootless_pod.image.remove import containers_of
 from rootless_pod.oci.image import Image
 
@@ -65,7 +65,7 @@ class ImageRow(Frozen):
             "History": ", ".join(image.names) or _NONE,
             "ParentId": "",
             "Dangling": not image.names,
-            "ReadOnly": False,
+            "ReadOnly": bool(image.store),
         }
 
     def as_json(self) -> dict[str, object]:
@@ -83,6 +83,7 @@ class ImageRow(Frozen):
             "Containers": self.containers,
             **({"Dangling": True} if not image.names else {}),
             **({"Names": list(image.names)} if image.names else {}),
+            **({"ReadOnly": True} if image.store else {}),
             "Digest": image.manifest_digest,
             "History": list(reversed(image.names)),
             "Created": int(self.created),
@@ -106,7 +107,7 @@ def image_rows(paths: Paths, *, conditions: tuple[str, ...], word: str, everythi
     Raises:
         Usage: an unknown filter or value.
     """
-    images = list(list_images(paths))
+    images = [*list_images(paths), *list_additional(paths)]
     shown = matching(paths, images, conditions)
     if not everything and not any(one.startswith("intermediate") for one in conditions):
         shown = [one for one in shown if not is_intermediate(one, images)]
@@ -252,7 +253,7 @@ _TESTS: dict[str, Callable[[Paths, list[Image], str], Callable[[Image], bool]]] 
         lambda image: is_intermediate(image, every) == _truth("intermediate", value)
     ),
     "label": _label,
-    "readonly": lambda _paths, _all, value: lambda _image: not _truth("readonly", value),
+    "readonly": lambda _paths, _all, value: lambda image: bool(image.store) == _truth("readonly", value),
     "reference": _reference,
     "since": _since,
     "until": _until,

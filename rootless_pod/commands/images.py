@@ -56,19 +56,24 @@ def main(call: Call) -> int:
     from rootless_pod.commands.template import print_rows
 
     print_rows(
-        form or _columns(call), [row.fields(whole=whole) for row in rows], _HEADINGS, noheading=call.flag("noheading")
+        form or _columns(call, read_only=any(row.image.store for row in rows)),
+        [row.fields(whole=whole) for row in rows],
+        _HEADINGS,
+        noheading=call.flag("noheading"),
     )
     return 0
 
 
-_HEADINGS = {"ID": "IMAGE ID", "CreatedSince": "CREATED"}
+_HEADINGS = {"ID": "IMAGE ID", "CreatedSince": "CREATED", "ReadOnly": "R/O"}
 
 
-def _columns(call: Call) -> str:
+def _columns(call: Call, *, read_only: bool) -> str:
     columns = ["{{.Repository}}", "{{.Tag}}"]
     if call.flag("digests"):
         columns.append("{{.Digest}}")
     columns += ["{{.ID}}", "{{.CreatedSince}}", "{{.Size}}"]
     if call.flag("history"):
         columns.append("{{.History}}")
+    if read_only:
+        columns.append("{{.ReadOnly}}")
     return "table " + " ".join(columns)

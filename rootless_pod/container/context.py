@@ -37,6 +37,8 @@ class Context(Frozen):
         ):
             if value:
                 argv += [option, value]
+        for store in self.paths.additional:
+            argv += ["--storage-opt", f"additionalimagestore={store}"]
         for flag in self.runtime_flags:
             argv += ["--runtime-flag", flag]
         return (*argv, *words)

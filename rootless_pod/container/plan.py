@@ -113,7 +113,9 @@ def _layer_with_accounts(context: Context, image: Image | None) -> str:
     """Return the tree whose /etc/passwd the container will see: the topmost layer that has one, nothing is mounted."""
     if image is None or image.is_host:
         return "/"
-    layers = [f"{context.paths.layers}/{chain}/diff" for chain in reversed(image.layers)]
+    from rootless_pod.storage.lowers import lower_dirs
+
+    layers = lower_dirs(context.paths.layer_roots, image.layers)
     return next((layer for layer in layers if os.path.exists(f"{layer}/etc/passwd")), layers[0] if layers else "/")
 
 

@@ -97,11 +97,11 @@ def _local(paths: Paths, name: str, platform: str | None, *, quiet: bool) -> Ima
 
 def _ready(paths: Paths, image: Image, *, single_id: bool) -> Image:
     """Unpack what is missing of a local image; one found through a list gets an entry of its own, so that it stays."""
-    if not image.names and not image.is_host:
+    if not image.names and not image.is_host and not image.store:
         from rootless_pod.image.install import list_bare
 
         list_bare(paths, image)
-    if all(has_layer(paths.layers, chain) for chain in image.layers):
+    if all(has_layer(paths.layer_roots, chain) for chain in image.layers):
         return image
     from rootless_pod.image.install import unpack_missing
 

@@ -191,7 +191,7 @@ class Check:
     def _drop_blob(self, digest: str, text: str) -> None:
         if digest not in self._seen:
             self._seen[digest] = text
-            path = self._layout.blob_path(digest)
+            path = self._layout.own_path(digest)
             self._say(DAMAGE, "blob", digest, text, remedy="rpod system check --repair", mend=lambda: os.unlink(path))
 
     def _manifest(self, shown: str, data: bytes, *, partial: bool = False) -> None:
@@ -231,7 +231,7 @@ class Check:
         fault = ""
         if size != descriptor.size:
             fault = f"blob {descriptor.digest} has {size} bytes, not {descriptor.size}"
-        elif not self._request.quick:
+        elif not self._request.quick and path == self._layout.own_path(descriptor.digest):
             fault = self._hash(descriptor, path)
         if fault:
             self._drop_blob(descriptor.digest, fault)
@@ -255,8 +255,8 @@ class Check:
         if key in self._seen:
             return self._seen[key]
         fault = self._seen[key] = self._blob(task.descriptor)
-        if not os.path.isdir(self._store.layer_dir(task.chain_id)):
-            return fault  # unpacked when it is needed
+        if not os.path.isdir(self._store.layer_dir(task.chain_id)) or self._store.is_foreign(task.chain_id):
+            return fault  # unpacked when it is needed, or another's to look after
         try:
             info = self._store.layer_info(task.chain_id)
             if not os.path.isdir(self._store.layer_path(task.chain_id)):

@@ -122,7 +122,9 @@ def _config(layout: Layout, source: ImageSource, manifest: Manifest) -> bytes:
         try:
             return layout.read_blob(manifest.config.digest)
         except Corrupt:
-            os.unlink(layout.blob_path(manifest.config.digest))
+            if layout.blob_path(manifest.config.digest) != layout.own_path(manifest.config.digest):
+                raise  # it is another's
+            os.unlink(layout.own_path(manifest.config.digest))
     return read_small(source, manifest.config)
 
 

@@ -84,6 +84,14 @@ class IndexEntry(Frozen):
         return {**descriptor, "annotations": annotations} if annotations else descriptor
 
 
+def _check_descriptor(descriptor: dict[str, Any]) -> None:
+    """Raise TypeError or KeyError where a field that is read later is not there, or is of another kind."""
+    annotations = descriptor.get("annotations") or {}
+    texts = (descriptor["digest"], descriptor.get("mediaType", ""), *annotations, *annotations.values())
+    if type(descriptor["size"]) is not int or not all(isinstance(text, str) for text in texts):
+        raise TypeError("a descriptor has a field of the wrong kind")
+
+
 def _entry(descriptor: dict[str, Any]) -> IndexEntry:
     annotations = dict(descriptor.get("annotations") or {})
     name = annotations.pop(REF_NAME, None)
@@ -114,9 +122,13 @@ def disk_error(cause: OSError, what: str, path: str) -> RpodError:
 class Layout:
     """An OCI image layout in ``root``; every method may be called by several processes at once."""
 
-    def __init__(self, root: str, lock_path: str) -> None:
-        """Name the directory and the lock for ``index.json``; nothing is made yet."""
+    def __init__(self, root: str, lock_path: str, beside: tuple[str, ...] = ()) -> None:
+        """Name the directory and the lock for ``index.json``; nothing is made yet.
+
+        Blobs that are not here are read from the layouts ``beside``, which are never written.
+        """
         self.root = root
+        self.beside = beside
         self._lock_path = lock_path
 
     def prepare(self) -> None:
@@ -134,7 +146,15 @@ class Layout:
             raise disk_error(cause, "cannot make the image store", self.root) from cause
 
     def blob_path(self, digest: str) -> str:
-        """Return where the blob lies (whether it is there or not)."""
+        """Return where the blob lies (whether it is there or not); in a layout beside if only that has it."""
+        path = self.own_path(digest)
+        if self.beside and not os.path.exists(path):
+            name = f"blobs/{digest.replace(':', '/')}"
+            return next((found for root in self.beside if os.path.exists(found := f"{root}/{name}")), path)
+        return path
+
+    def own_path(self, digest: str) -> str:
+        """Return where the blob lies in this layout itself (whether it is there or not)."""
         return f"{self.root}/blobs/{digest.replace(':', '/')}"
 
     def has_blob(self, digest: str, size: int | None = None) -> bool:
@@ -170,7 +190,7 @@ class Layout:
         from rootless_pod.oci.digest import of_bytes
 
         digest = of_bytes(data)
-        if not self.has_blob(digest, len(data)):
+        if not os.path.exists(self.own_path(digest)) or not self.has_blob(digest, len(data)):
             with self.new_blob(digest) as blob:
                 blob.write(data)
                 blob.commit(digest)
@@ -197,10 +217,10 @@ class Layout:
             index = jsontext.loads(read_bytes(f"{self.root}/index.json"))
             manifests = index["manifests"]
             for descriptor in manifests:
-                descriptor["digest"], descriptor["size"]
+                _check_descriptor(descriptor)
         except FileNotFoundError:
             return []
-        except (ValueError, KeyError, TypeError) as cause:
+        except (ValueError, KeyError, TypeError, AttributeError) as cause:
             raise Corrupt(f"{self.root}/index.json is damaged: {cause}", remedy="run: rpod system check") from cause
         return list(manifests)
 
@@ -278,7 +298,7 @@ class BlobWriter:
         """Put the blob in its place; the caller has checked that its bytes have ``digest``. Survives a power cut."""
         try:
             os.fsync(self._fd)
-            target = self._layout.blob_path(digest)
+            target = self._layout.own_path(digest)
             if not digest.startswith("sha256:"):
                 os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             os.rename(self._path, target)
@@ -298,8 +318,13 @@ class BlobWriter:
 
 
 def open_layout(paths: Paths) -> Layout:
-    """Return the user's image store."""
-    return Layout(paths.image, f"{paths.locks}/image.lock")
+    """Return the user's image store; it reads blobs of the additional stores as if they were here."""
+    return Layout(paths.image, f"{paths.locks}/image.lock", tuple(f"{store}/image" for store in paths.additional))
+
+
+def additional_layouts(paths: Paths) -> tuple[tuple[str, Layout], ...]:
+    """Return the read-only stores of others, each with its layout."""
+    return tuple((store, Layout(f"{store}/image", "")) for store in paths.additional)
 
 
 def user_layout(paths: Paths) -> Layout:

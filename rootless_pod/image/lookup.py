@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from rootless_pod import jsontext
-from rootless_pod.errors import Conflict, Corrupt, NotFound, RpodError, Usage
-from rootless_pod.image.layout import IndexEntry, Layout, open_layout
+from rootless_pod.errors import Conflict, Corrupt, NotFound, Refused, RpodError, Usage
+from rootless_pod.image.layout import IndexEntry, Layout, additional_layouts, open_layout
 from rootless_pod.oci.image import Image, parse_config
 from rootless_pod.oci.reference import Reference, has_registry, parse_reference, parse_source
 from rootless_pod.state.record import read_bytes, write_bytes
@@ -42,7 +42,17 @@ def lookup_named(paths: Paths, text: str) -> tuple[Image, str | None]:
     source = parse_source(text)
     if source.transport in ("docker", "containers-storage"):
         text = source.rest
-    layout = open_layout(paths)
+    named = _look_in(paths, open_layout(paths), text)
+    if named is not None:
+        return named
+    for store, layout in additional_layouts(paths):
+        named = _look_in(paths, layout, text)
+        if named is not None:
+            return named[0].replace(store=store), named[1]
+    raise NotFound(f"no image {text!r} here", remedy=f"run: rpod pull {text}", exit_code=125)
+
+
+def _look_in(paths: Paths, layout: Layout, text: str) -> tuple[Image, str | None] | None:
     entries = layout.entries()
     found = _find_by_full_id(layout, entries, text)
     if found is None:
@@ -50,14 +60,46 @@ def lookup_named(paths: Paths, text: str) -> tuple[Image, str | None]:
         if entry is not None:
             return read_image(paths, layout, _of_this_machine(layout, entry), entries), entry.name
         found = _find_by_id_prefix(layout, entries, text)
-    if found is None:
-        raise NotFound(f"no image {text!r} here", remedy=f"run: rpod pull {text}", exit_code=125)
-    return read_image(paths, layout, found, entries), None
+    return None if found is None else (read_image(paths, layout, found, entries), None)
 
 
 def list_images(paths: Paths) -> tuple[Image, ...]:
-    """Return every image once (all its names together), in the order the store lists them; broken ones are left out."""
-    layout = open_layout(paths)
+    """Return every image once (all its names together), in the order the store lists them; broken ones are left out.
+
+    Only the user's own: those of additional stores are given by ``list_additional``.
+    """
+    return _list_in(paths, open_layout(paths))
+
+
+def list_additional(paths: Paths) -> tuple[Image, ...]:
+    """Return the images of read-only stores of others: those that, or names of which, no store before has."""
+    if not paths.additional:
+        return ()
+    seen = {one for image in list_images(paths) for one in (image.id, *image.names)}
+    found = []
+    for store, layout in additional_layouts(paths):
+        for image in _list_in(paths, layout):
+            names = tuple(name for name in image.names if name not in seen)
+            if names or image.id not in seen:
+                seen.update((image.id, *names))
+                found.append(image.replace(store=store, names=names))
+    return tuple(found)
+
+
+def refuse_foreign(image: Image) -> None:
+    """Refuse to change an image of a read-only store.
+
+    Raises:
+        Refused: it is one.
+    """
+    if image.store:
+        raise Refused(
+            f"image {(*image.names, image.id[:12])[0]} is in the read-only store {image.store}",
+            remedy="whoever keeps that store can change it; rpod pull NAME brings an image into your own",
+        )
+
+
+def _list_in(paths: Paths, layout: Layout) -> tuple[Image, ...]:
     entries = layout.entries()
     images: dict[str, Image] = {}
     for entry in entries:

@@ -9,7 +9,7 @@ from rootless_pod.errors import Conflict, NotFound, RpodError, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.install import store_use_lock
 from rootless_pod.image.layout import IndexEntry, Layout, open_layout
-from rootless_pod.image.lookup import broken_entries, drop_record, find_kept, list_images, lookup_named
+from rootless_pod.image.lookup import broken_entries, drop_record, find_kept, list_images, lookup_named, refuse_foreign
 from rootless_pod.oci.reference import parse_reference
 from rootless_pod.state.record import read_record
 from rootless_pod.storage.prune import prune_layers
@@ -63,6 +63,7 @@ def tag_image(paths: Paths, text: str, new_names: tuple[str, ...]) -> None:
         image, _name = lookup_named(paths, text)
         if image.is_host:
             raise Usage("image host is this machine itself: it has no other names")
+        refuse_foreign(image)
         digest = image.manifest_digest
     full = []
     for new in new_names:
@@ -88,6 +89,7 @@ def untag_image(paths: Paths, text: str, names: tuple[str, ...] = ()) -> tuple[s
     image, _found = lookup_named(paths, text)
     if image.is_host:
         raise Usage("image host is this machine itself: its name stays")
+    refuse_foreign(image)
     going = list(image.names) if not names else []
     for name in names:
         other, full = lookup_named(paths, name)
@@ -132,6 +134,7 @@ def remove_image(paths: Paths, text: str, *, force: bool = False) -> Removal:
         raise
     if image.is_host:
         raise Usage("image host is this machine itself: it can't be removed")
+    refuse_foreign(image)
     layout = open_layout(paths)
     if name is not None and len(image.names) > 1:
         _take_names(layout, (name,))

@@ -51,6 +51,8 @@ class Image(Frozen):
     size_bytes: int = 0
     created: str | None = None
     is_host: bool = False
+    store: str = ""
+    """The read-only store of somebody else it was found in; "" for the user's own."""
 
 
 def chain_id(parent: str | None, diff_id: str) -> str:

@@ -9,19 +9,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def has_layer(layers: str, chain_id: str) -> bool:
-    """Tell whether the layer is in the directory ``layers`` (and so is whole)."""
-    return os.path.exists(f"{layers}/{chain_id}/layer.json")
+def layer_dir(roots: tuple[str, ...], chain_id: str) -> str:
+    """Return the directory of a layer in the first of ``roots`` that has it, in the first root if none does."""
+    for root in roots if len(roots) > 1 else ():
+        if os.path.exists(f"{root}/{chain_id}/layer.json"):
+            return f"{root}/{chain_id}"
+    return f"{roots[0]}/{chain_id}"
 
 
-def lower_dirs(layers: str, chain_ids: Iterable[str]) -> tuple[str, ...]:
+def has_layer(roots: tuple[str, ...], chain_id: str) -> bool:
+    """Tell whether the layer is in one of the directories ``roots`` (and so is whole)."""
+    return os.path.exists(f"{layer_dir(roots, chain_id)}/layer.json")
+
+
+def lower_dirs(roots: tuple[str, ...], chain_ids: Iterable[str]) -> tuple[str, ...]:
     """Return the trees of an image's layers **top first**, for a mount; ``chain_ids`` are bottom first.
 
     What lies below a layer whose root directory is opaque is left out: overlayfs does not look at that mark.
     """
     lowers: list[str] = []
     for chain_id in reversed(tuple(chain_ids)):
-        lowers.append(f"{layers}/{chain_id}/diff")
-        if os.path.exists(f"{layers}/{chain_id}/opaque-root"):
+        directory = layer_dir(roots, chain_id)
+        lowers.append(f"{directory}/diff")
+        if os.path.exists(f"{directory}/opaque-root"):
             break
     return tuple(lowers)

@@ -143,7 +143,7 @@ def _request(container_dir: str, *, read_only: bool, id_shift: IdShift | None, v
 
 def _layers(paths: Paths, image: Image, container_dir: str) -> tuple[str, ...]:
     """Return the directories of the layers, top first; an image without layers gets one empty directory."""
-    directories = lower_dirs(paths.layers, image.layers)
+    directories = lower_dirs(paths.layer_roots, image.layers)
     for directory in directories:
         if not os.path.isdir(directory):
             raise Corrupt(f"a layer of image {image.id[:12]} is missing: {directory}", remedy="pull the image again")

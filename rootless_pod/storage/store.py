@@ -37,8 +37,9 @@ class Store:
     """The layers of one graphroot. Holds no state: any number of processes may have one."""
 
     def __init__(self, paths: Paths) -> None:
-        """Work below ``paths.layers`` (made when the first layer is staged)."""
+        """Work below ``paths.layers`` (made when the first layer is staged); layers of other stores are only read."""
         self._root = paths.layers
+        self._roots = paths.layer_roots
 
     @property
     def root(self) -> str:
@@ -46,16 +47,20 @@ class Store:
         return self._root
 
     def layer_dir(self, chain_id: str) -> str:
-        """Return the directory of a layer, whether it exists or not."""
-        return f"{self._root}/{chain_id}"
+        """Return the directory of a layer, whether it exists or not; in another's store if only that has it."""
+        return lowers.layer_dir(self._roots, chain_id)
+
+    def is_foreign(self, chain_id: str) -> bool:
+        """Tell whether the layer is in another's store and not in this one: it can't be locked, moved or removed."""
+        return not self.layer_dir(chain_id).startswith(f"{self._root}/")
 
     def layer_path(self, chain_id: str) -> str:
         """Return the unpacked tree of a layer, whether it exists or not."""
-        return f"{self._root}/{chain_id}/diff"
+        return f"{self.layer_dir(chain_id)}/diff"
 
     def has_layer(self, chain_id: str) -> bool:
         """Tell whether the layer is there (and so is whole)."""
-        return lowers.has_layer(self._root, chain_id)
+        return lowers.has_layer(self._roots, chain_id)
 
     def layer_info(self, chain_id: str) -> LayerInfo:
         """Return the record of a layer.
@@ -72,7 +77,7 @@ class Store:
         return read_layer_info(record, path)
 
     def layers(self) -> tuple[str, ...]:
-        """Return the chain ids of all layers, sorted."""
+        """Return the chain ids of all layers of this store itself, sorted."""
         try:
             names = os.listdir(self._root)
         except FileNotFoundError:
@@ -84,7 +89,7 @@ class Store:
 
         What lies below a layer whose root directory is opaque is left out: overlayfs does not look at that mark.
         """
-        return lowers.lower_dirs(self._root, chain_ids)
+        return lowers.lower_dirs(self._roots, chain_ids)
 
     def staging(self) -> Staging:
         """Return a new staging directory as a context manager; left without a commit, it is removed."""
@@ -136,7 +141,9 @@ class Store:
             os.close(fd)
 
     def move_to_trash(self, path: str) -> str:
-        """Take the directory ``path`` out of sight in one step; return its new path (raises OSError)."""
+        """Take the directory ``path`` of this store out of sight in one step; return its new path (raises OSError)."""
+        if not path.startswith(f"{self._root}/"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
         trash = f"{self._root}/{_TRASH}{os.urandom(8).hex()}"
         os.rename(path, trash)
         return trash
@@ -257,6 +264,9 @@ class Hold:
     def __enter__(self) -> Self:
         """Lock those layers that are there; a prune under way is waited for (it takes a rename)."""
         for chain_id in self._wanted:
+            if self._store.is_foreign(chain_id):
+                self._locks.setdefault(chain_id, -1)
+                continue
             try:
                 fd = lock_file(f"{self._store.layer_dir(chain_id)}/lock", shared=True)
             except OSError:
@@ -272,7 +282,8 @@ class Hold:
     ) -> None:
         """Give the locks back."""
         for fd in self._locks.values():
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
         self._locks.clear()
 
     def __iter__(self) -> Iterator[str]:

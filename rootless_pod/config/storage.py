@@ -1,0 +1,97 @@
+"""Image stores of others, to be read and never written: ``additionalimagestores`` of storage.conf. HOT.
+
+Source: containers-storage.conf(5). Everything else in that file is about podman's own store and is not read.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless_pod import log
+from rootless_pod.config.search import user_config
+from rootless_pod.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_KEY = b"additionalimagestores"
+_OPTIONS = ("additionalimagestore=", "overlay.additionalimagestore=")
+_MACHINE = "/etc/containers/storage.conf"
+
+
+def is_store_option(option: str) -> bool:
+    """Tell whether a ``--storage-opt`` names an image store, and so is none for a storage driver."""
+    return option.startswith(_OPTIONS)
+
+
+def additional_stores(options: Iterable[str], file: str | None = None) -> tuple[str, ...]:
+    """Return the stores that ``options`` (of ``--storage-opt``) name, then those of storage.conf; each once.
+
+    An option without a directory leaves out storage.conf. ``file`` stands in for the search for that file.
+    A directory that is no store of rpod is passed over: without a word in storage.conf (it may be one of podman's),
+    with a warning in an option. That is no error, since a store that went away must not keep containers from being cleaned up.
+
+    Raises:
+        Usage: storage.conf can't be read or understood.
+    """
+    given = [option.partition("=")[2] for option in options if is_store_option(option)]
+    found = []
+    for directory in given:
+        if directory and _is_store(directory):
+            found.append(directory)
+        elif directory:
+            log.warn(
+                f"--storage-opt additionalimagestore={directory} is left out: no store of rpod that you may read; "
+                "give the directory that was --root of a pull, readable for everybody"
+            )
+    if "" not in given:
+        found += [one for one in _of_file(find_file() if file is None else file) if _is_store(one)]
+    return tuple(dict.fromkeys(os.path.realpath(one) for one in found))
+
+
+def find_file() -> str:
+    """Return the path of storage.conf: ``$CONTAINERS_STORAGE_CONF``, the user's or the machine's; "" without one."""
+    named = os.environ.get("CONTAINERS_STORAGE_CONF")
+    if named:
+        return named
+    mine = f"{user_config()}/storage.conf"
+    return next((path for path in (mine, _MACHINE) if os.path.exists(path)), "")
+
+
+def _is_store(directory: str) -> bool:
+    return os.access(f"{directory}/image/index.json", os.R_OK) and os.access(f"{directory}/layers", os.X_OK)
+
+
+def _of_file(path: str) -> tuple[str, ...]:
+    if not path:
+        return ()
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+    except OSError as cause:
+        raise Usage(f"{path} cannot be read: {cause.strerror}", remedy="correct $CONTAINERS_STORAGE_CONF") from cause
+    if not _may_name_one(text):
+        return ()
+    import tomllib
+
+    try:
+        table = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
+        raise Usage(f"{path} is not TOML: {cause}", remedy="correct the file") from cause
+    found: object = table
+    for key in ("storage", "options"):
+        found = found.get(key) if isinstance(found, dict) else None
+    stores = found.get(_KEY.decode(), []) if isinstance(found, dict) else []
+    if not isinstance(stores, list) or not all(isinstance(one, str) for one in stores):
+        raise Usage(f"{path}: {_KEY.decode()} is not a list of texts", remedy='write: ["/site/images"]')
+    for one in stores:
+        if one and not one.startswith("/"):
+            log.warn(f"{path}: image store {one!r} is left out: the path is not absolute")
+    return tuple(one for one in stores if one.startswith("/"))
+
+
+def _may_name_one(text: bytes) -> bool:
+    """Whether some list in the file has a member; the empty one most machines ship costs no TOML parser."""
+    _before, *after = text.split(_KEY)
+    return any(b'"' in one.partition(b"]")[0] or b"'" in one.partition(b"]")[0] for one in after)
