@@ -30,7 +30,7 @@ def additional_stores(options: Iterable[str], file: str | None = None) -> tuple[
 
     An option without a directory leaves out storage.conf. ``file`` stands in for the search for that file.
     A directory that is no store of rpod is passed over: without a word in storage.conf (it may be one of podman's),
-    with a warning in an option. That is no error, since a store that went away must not keep containers from being cleaned up.
+    with a warning in an option. That is no error: a store that went away must not keep containers from ending well.
 
     Raises:
         Usage: storage.conf can't be read or understood.

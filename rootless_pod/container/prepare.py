@@ -9,7 +9,7 @@ from rootless_pod.container.drivers import storage_driver
 from rootless_pod.container.limits import own_cgroup
 from rootless_pod.container.lookup import read
 from rootless_pod.container.volumes import find_volumes
-from rootless_pod.errors import Conflict, HostUnready, RpodError
+from rootless_pod.errors import Conflict, HostUnready, Refused, RpodError
 from rootless_pod.network import attach as networks
 from rootless_pod.network.hosts import write_hostname, write_hosts
 from rootless_pod.network.mode import publish_exposed
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rootless_pod.oci.image import Image
 
 _NAMESPACE_FILES = {"pid": "pid", "ipc": "ipc", "uts": "uts", "user": "user"}
+_SQUASHING = "fuse-overlayfs"
 
 
 class HelperReplaced(RpodError):
@@ -206,6 +207,8 @@ def mount(context: Context, config: ContainerConfig, image: Image | None, state:
     shift = id_shift(mapping, context.namespace.id_map) if mapping is not None else None
     if image is not None and image.is_host:
         shift = None  # the machine's own files show their owners as they are
+    if context.paths.additional and image is not None:
+        context = _for_foreign(context, image)
     driver = storage_driver(context, state, id_shift=shift is not None)
     state["driver"] = driver.name
     mounted = mount_rootfs(
@@ -221,6 +224,28 @@ def mount(context: Context, config: ContainerConfig, image: Image | None, state:
     )
     state["rootfs"] = mounted.record.to_json()
     return mounted.path
+
+
+def _for_foreign(context: Context, image: Image) -> Context:
+    """Return the context with the driver that can work on layers of somebody else's ids, where that is needed.
+
+    Raises:
+        Refused: another driver was asked for.
+    """
+    from rootless_pod.storage.foreign import owners_are_unknown
+
+    if not owners_are_unknown(context.paths, image):
+        return context
+    if context.storage_driver not in (None, _SQUASHING):
+        raise Refused(
+            f"layers of image {image.id[:12]} in another's store belong to ids that you don't have, "
+            f"and storage driver {context.storage_driver} can't change them",
+            remedy=f"use --storage-driver {_SQUASHING}, or have the image in your own store: "
+            "rpod --storage-opt additionalimagestore= pull NAME",
+        )
+    # With one id a file can be copied up only as that id's. With more they stay nobody's, which is an id like others.
+    squash = ("squash_to_root",) if context.namespace.single_id else ()
+    return context.replace(storage_driver=_SQUASHING, storage_options=(*context.storage_options, *squash))
 
 
 def joined_namespaces(context: Context, config: ContainerConfig) -> dict[str, str | None]:

@@ -198,20 +198,21 @@ class Staging:
         """
         if len(chain_id) != _CHAIN_DIGITS or info.chain_id != chain_id:
             raise Corrupt(f"layer {info.chain_id} was to be stored as {chain_id}")
-        if self._store.has_layer(chain_id):
+        own = (self._store.root,)
+        if lowers.has_layer(own, chain_id):
             return self._store.layer_info(chain_id)
         if info.opaque_root:
             os.close(os.open(f"{self.path}/opaque-root", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         write_record(f"{self.path}/layer.json", info.to_json())
         if sync:
             syncfs(self.path)
-        final = self._store.layer_dir(chain_id)
+        final = lowers.layer_dir(own, chain_id)
         try:
             os.rename(self.path, final)
         except OSError as cause:
             if cause.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            if not self._store.has_layer(chain_id):
+            if not lowers.has_layer(own, chain_id):
                 raise Conflict(f"{final} is in the way of a layer", remedy=f"remove it: rm -r {final}") from cause
             return self._store.layer_info(chain_id)
         self.path = final
