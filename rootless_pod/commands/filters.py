@@ -100,9 +100,9 @@ def _network(one: Container, value: str, _all: list[Container]) -> bool:
 
 
 def _until(one: Container, value: str, _all: list[Container]) -> bool:
-    from rootless_pod.commands.times import parse_time
+    from rootless_pod.commands.image_rows import moment
 
-    return one.config.created_ns < parse_time(value) * 1_000_000_000
+    return one.config.created_ns < moment(value) * 1_000_000_000
 
 
 _TESTS: dict[str, Callable[[Container, str, list[Container]], bool]] = {

@@ -29,7 +29,7 @@ def read_aliases(path: str) -> dict[str, str]:
             table = tomllib.load(file)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return {}
-    except (OSError, ValueError) as cause:
+    except (OSError, ValueError, RecursionError) as cause:
         raise Usage(f"cannot read {path}: {cause}", remedy=f"mend or remove {path}") from cause
     aliases = table.get("aliases", {})
     if not isinstance(aliases, dict) or not all(isinstance(value, str) for value in aliases.values()):

@@ -156,13 +156,13 @@ def _load(path: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
+    except (OSError, ValueError, RecursionError) as cause:
         raise Usage(f"cannot read {path}: {cause}", remedy=f"mend or remove {path}") from cause
 
 
 def _merge(before: Registries, table: dict[str, Any], path: str) -> Registries:
     if isinstance(table.get("registries"), dict):
-        table = _from_version_1(table["registries"])
+        table = _from_version_1(table["registries"], path)
     changes: dict[str, Any] = {}
     if "unqualified-search-registries" in table:
         changes["search"] = _texts(table["unqualified-search-registries"], "unqualified-search-registries", path)
@@ -184,11 +184,14 @@ def _merge(before: Registries, table: dict[str, Any], path: str) -> Registries:
     return before.replace(aliases=merged, registries=(*kept, *own.values()), short_name_mode=mode, **changes)
 
 
-def _from_version_1(tables: dict[str, Any]) -> dict[str, Any]:
+def _from_version_1(tables: dict[str, Any], path: str) -> dict[str, Any]:
     """Return a version 1 file (``[registries.search] registries = [...]``) as version 2."""
 
     def listed(name: str) -> list[str]:
-        return list((tables.get(name) or {}).get("registries") or [])
+        table = tables.get(name) or {}
+        if not isinstance(table, dict):
+            raise Usage(f"{path}: registries.{name} is not a table", remedy=f"mend {path}")
+        return list(_texts(table.get("registries") or [], f"registries.{name}.registries", path))
 
     flags: dict[str, dict[str, Any]] = {}
     for name, key in (("insecure", "insecure"), ("block", "blocked")):
@@ -211,7 +214,10 @@ def _registry(table: dict[str, Any], path: str) -> Registry:
     if not location and not prefix.startswith("*."):
         location = prefix
     mirrors = []
-    for mirror in table.get("mirror", []):
+    tables = table.get("mirror", [])
+    if not isinstance(tables, list) or not all(isinstance(entry, dict) for entry in tables):
+        raise Usage(f"{path}: a mirror must be written [[registry.mirror]]", remedy=f"mend {path}")
+    for mirror in tables:
         pull_from = mirror.get("pull-from-mirror", "all")
         place = _plain(mirror.get("location", ""), path)
         if pull_from not in _PULL_FROM or not place:

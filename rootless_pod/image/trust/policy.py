@@ -230,9 +230,8 @@ def _source(value: dict[str, Any], where: str, names: tuple[str, ...], *, needed
     if "Path" in name:
         return KeySource(paths=tuple(texts))
     import base64
-    import binascii
 
     try:
         return KeySource(data=tuple(base64.b64decode(text, validate=True) for text in texts))
-    except binascii.Error as cause:
+    except ValueError as cause:
         raise Malformed(f"{where}: field {name!r} is not base64") from cause

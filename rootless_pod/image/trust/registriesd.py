@@ -98,7 +98,7 @@ def _load(path: str) -> dict[str, Any]:
             table = yaml.safe_load(file)
     except OSError as cause:
         raise Refused(f"cannot read {path}: {cause.strerror}", remedy=f"make {path} readable") from cause
-    except (yaml.YAMLError, ValueError) as cause:
+    except (yaml.YAMLError, ValueError, RecursionError) as cause:
         raise _invalid(path, " ".join(str(cause).split())) from cause
     return _mapping(table, "the file", path)
 

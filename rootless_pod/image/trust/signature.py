@@ -86,10 +86,9 @@ def parse_stored(blob: bytes, place: str) -> Signature:
     if not all(isinstance(value, str) for value in annotations.values()):
         raise Malformed(f"{place}: an annotation is not a string")
     import base64
-    import binascii
 
     try:
         payload = base64.b64decode(found["payload"], validate=True)
-    except binascii.Error as cause:
+    except ValueError as cause:
         raise Malformed(f"{place}: the payload is not base64") from cause
     return Signature(place=place, data=payload, simple=False, media_type=found["mimeType"], annotations=annotations)
