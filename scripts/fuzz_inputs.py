@@ -13,9 +13,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-TOP = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TOP))
-sys.path.insert(1, str(TOP / "tests" / "endtoend"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "tests" / "endtoend"))
 import images
 
 from tests.storage import tarball

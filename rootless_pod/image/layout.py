@@ -244,6 +244,26 @@ class Layout:
         for name in names:
             if name.startswith(_TEMPORARY):
                 _remove_if_unlocked(f"{self.root}/blobs/{name}")
+        self._sweep_index()
+
+    def _sweep_index(self) -> None:
+        """Remove what killed writers of ``index.json`` left beside it: whoever has its lock is the only writer."""
+        left = [name for name in os.listdir(self.root) if is_half_written(name)]
+        lock = Lock(self._lock_path)
+        if not left or not lock.acquire(wait=False):
+            return
+        try:
+            for name in left:
+                os.unlink(f"{self.root}/{name}")
+        except FileNotFoundError:
+            pass  # put in its place, or swept by another, before the lock was ours
+        finally:
+            lock.release()
+
+
+def is_half_written(name: str) -> bool:
+    """Whether a file in a layout is an ``index.json`` that has not got its name (yet)."""
+    return name.startswith(".index.json.") and name.endswith(".tmp")
 
 
 def _remove_if_unlocked(path: str) -> None:

@@ -8,6 +8,7 @@ import time
 
 from rootless_pod.errors import Corrupt
 from rootless_pod.frozen import Frozen
+from rootless_pod.image.layout import is_half_written
 from rootless_pod.image.remove import reachable_blobs
 
 TYPE_CHECKING = False
@@ -37,6 +38,10 @@ def leftovers(paths: Paths, layout: Layout, store: Store, *, age_seconds: float)
     for name in names_in(f"{layout.root}/blobs"):
         if name.startswith(".tmp-") and not _is_held(f"{layout.root}/blobs/{name}"):
             yield Leftover(kind="blob", name=name, text=killed, mend=layout.sweep)
+    for name in names_in(layout.root):
+        # One that is being written gets its name at once.
+        if is_half_written(name) and is_old(f"{layout.root}/{name}", 60.0):
+            yield Leftover(kind="index", name=name, text=killed, mend=layout.sweep)
     yield from _unused_blobs(layout, age_seconds)
     for name in names_in(paths.locks):
         path = f"{paths.locks}/{name}"

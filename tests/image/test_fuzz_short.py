@@ -14,6 +14,7 @@ from rootless_pod.errors import Corrupt, Refused, Usage
 from rootless_pod.image.layout import Layout
 from rootless_pod.image.trust.policy import read_policy
 from rootless_pod.image.trust.registriesd import read_registries_d
+from rootless_pod.state.lock import Lock
 
 TOP = Path(__file__).parents[2]
 DIGEST = "sha256:" + "ab" * 32
@@ -109,6 +110,20 @@ def test_a_registries_conf_of_the_wrong_kinds_is_refused_with_its_name(tmp_path,
     (tmp_path / "r.conf").write_text(text)
     with pytest.raises(Usage, match=r"r\.conf"):
         read_registries((str(tmp_path / "r.conf"),))
+
+
+def test_an_index_that_a_killed_command_half_wrote_is_swept_but_not_under_a_living_writer(tmp_path):
+    # Found by scripts/kill-test-images.
+    layout = Layout(str(tmp_path / "image"), str(tmp_path / "lock"))
+    layout.prepare()
+    left = tmp_path / "image/.index.json.7.abcdef.tmp"
+    left.write_text("{")
+    with Lock(str(tmp_path / "lock")):
+        layout.sweep()
+        assert left.exists()
+    layout.sweep()
+    assert not left.exists()
+    assert (tmp_path / "image/oci-layout").exists()
 
 
 @pytest.mark.parametrize("data", ["\ud800", "é"])
