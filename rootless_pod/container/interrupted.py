@@ -36,7 +36,7 @@ def end_start(context: Context, container: Container) -> None:
             log.debug(f"processes of container {container.id[:12]} survive SIGKILL: {pids}")
             break
     end_process(container.state.get("pid", 0), container.state.get("pid_started"))
-    _remove_cgroup(paths, container)
+    remove_named_cgroup(paths, container.id)
 
 
 def belonging(paths: Paths, container_id: str) -> list[int]:
@@ -77,10 +77,10 @@ def end_process(pid: int, started: int | None, timeout_seconds: float = 10.0) ->
         os.close(handle)
 
 
-def _remove_cgroup(paths: Paths, container: Container) -> None:
+def remove_named_cgroup(paths: Paths, container_id: str) -> None:
     """Remove the cgroup that the bundle names: a runtime killed while it made the container leaves it behind."""
     try:
-        with open(f"{paths.bundle(container.id)}/config.json", "rb") as file:
+        with open(f"{paths.bundle(container_id)}/config.json", "rb") as file:
             path = jsontext.loads(file.read())["linux"]["cgroupsPath"]
     except (OSError, ValueError, LookupError, TypeError):
         return

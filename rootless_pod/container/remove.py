@@ -127,7 +127,7 @@ def _remove_image(context: Context, image_id: str) -> None:
 
 def _remove_damaged(context: Context, container_id: str) -> None:
     """Remove a container whose record can't be read: everything that bears its id."""
-    from rootless_pod.container.interrupted import belonging, end_process
+    from rootless_pod.container.interrupted import belonging, end_process, remove_named_cgroup
 
     paths = context.paths
     log.warn(f"container {container_id[:12]} has a damaged record; removing all that bears its id")
@@ -138,6 +138,7 @@ def _remove_damaged(context: Context, container_id: str) -> None:
     for pid in belonging(paths, container_id):
         end_process(pid, None)
     end_process(state.get("pid", 0), state.get("pid_started") or 0)
+    remove_named_cgroup(paths, container_id)
     unmount_below(paths.container(container_id))
     gone = f"{paths.containers}/{_REMOVING}{container_id}"
     os.rename(paths.container(container_id), gone)

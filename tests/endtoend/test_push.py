@@ -192,7 +192,10 @@ def room() -> Iterator[Path]:
     """A directory with a short name without colons, on a disk."""
     import tempfile
 
-    made = Path(tempfile.mkdtemp(prefix="rpod-push-", dir="/var/tmp"))
+    # podman makes an image's name of the path: a random name with '_' in the wrong place would be none.
+    above = Path(tempfile.mkdtemp(prefix="rpod-push-", dir="/var/tmp"))
+    made = above.with_name(f"rpod-push-{os.getpid()}")
+    above.rename(made)
     yield made
     shutil.rmtree(made, ignore_errors=True)
 

@@ -48,7 +48,9 @@ def rpod(user_dir):
         }
         pathlib.Path(user_dir, "registries.conf").touch()
         given = [f"{name}={value}" for name, value in environment.items()]
-        prefix = ["sudo", "-u", TEST_USER] if os.getuid() == 0 else []
+        prefix = (
+            ["setpriv", f"--reuid={TEST_USER}", f"--regid={TEST_USER}", "--init-groups"] if os.getuid() == 0 else []
+        )
         command = [*prefix, "env", "-i", *given, sys.executable, "-m", "rootless_pod"]
         roots = ["--root", f"{user_dir}/root", "--runroot", f"{user_dir}/runroot"]
         done = subprocess.run(

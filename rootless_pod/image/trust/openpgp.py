@@ -143,11 +143,11 @@ def _only_signature(message: bytes) -> Any:
     from pysequoia.packet import PacketPile, Tag
 
     try:
-        packets = list(PacketPile.from_bytes(message))
-    except RuntimeError as cause:
+        packets = [(one.tag, one) for one in PacketPile.from_bytes(message)]
+    except RuntimeError as cause:  # also a packet of a kind that nobody has defined
         raise Malformed("it is no OpenPGP message") from cause
-    signatures = [one for one in packets if one.tag == Tag.Signature]
-    literals = [one for one in packets if one.tag == Tag.Literal]
+    signatures = [one for tag, one in packets if tag == Tag.Signature]
+    literals = [one for tag, one in packets if tag == Tag.Literal]
     if len(signatures) != 1 or len(literals) != 1:
         raise Malformed(f"it is no OpenPGP message with one signature (it has {len(signatures)})")
     return signatures[0]
@@ -160,12 +160,16 @@ def _keys(certificate: Any) -> dict[str, KeyState]:
     found: dict[str, KeyState] = {}
     name, created, bound_at = "", None, None
     for one in PacketPile.from_bytes(bytes(certificate)):
-        if one.tag in (Tag.PublicKey, Tag.PublicSubkey, Tag.SecretKey, Tag.SecretSubkey):
+        try:
+            tag = one.tag
+        except RuntimeError:
+            continue  # of a kind that nobody has defined: it says nothing about a key
+        if tag in (Tag.PublicKey, Tag.PublicSubkey, Tag.SecretKey, Tag.SecretSubkey):
             name, created, bound_at = str(one.fingerprint).lower(), one.key_created, None
             found[name] = KeyState()
-        elif one.tag == Tag.Signature and one.signature_type == SignatureType.SubkeyRevocation:
+        elif tag == Tag.Signature and one.signature_type == SignatureType.SubkeyRevocation:
             found[name] = found[name].replace(revoked=True)
-        elif one.tag == Tag.Signature and one.signature_type == SignatureType.SubkeyBinding:
+        elif tag == Tag.Signature and one.signature_type == SignatureType.SubkeyBinding:
             made_at = one.signature_created
             if bound_at is None or (made_at is not None and made_at >= bound_at):
                 bound_at = made_at

@@ -141,7 +141,9 @@ def rpod(user_dir):
             f"PYTHONPATH={PACKAGE}",
             "PYTHONDONTWRITEBYTECODE=1",
         ]
-        prefix = ["sudo", "-u", TEST_USER] if os.getuid() == 0 else []
+        prefix = (
+            ["setpriv", f"--reuid={TEST_USER}", f"--regid={TEST_USER}", "--init-groups"] if os.getuid() == 0 else []
+        )
         roots = ["--root", f"{user_dir}/root", "--runroot", f"{user_dir}/runroot"]
         argv = [*prefix, "env", "-i", *given, sys.executable, "-m", "rootless_pod", *roots, *words]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, cwd="/")
