@@ -35,7 +35,7 @@ def clean_name(name: bytes) -> bytes:
     if name[:2] == b"./":
         name = name[2:]
     if name[-1:] == b"/":
-        name = name[:-1]
+        name = name.rstrip(b"/")
     if name[:1] not in (b"/", b".", b"") and b"//" not in name and b"/." not in name:
         return name
     parts: list[bytes] = []

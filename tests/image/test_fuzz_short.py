@@ -15,6 +15,7 @@ from rootless_pod.image.layout import Layout
 from rootless_pod.image.trust.policy import read_policy
 from rootless_pod.image.trust.registriesd import read_registries_d
 from rootless_pod.state.lock import Lock
+from rootless_pod.storage.beneath import clean_name
 
 TOP = Path(__file__).parents[2]
 DIGEST = "sha256:" + "ab" * 32
@@ -110,6 +111,11 @@ def test_a_registries_conf_of_the_wrong_kinds_is_refused_with_its_name(tmp_path,
     (tmp_path / "r.conf").write_text(text)
     with pytest.raises(Usage, match=r"r\.conf"):
         read_registries((str(tmp_path / "r.conf"),))
+
+
+@pytest.mark.parametrize("name", [b"a//", b"a///", b"./a//", b"/a//"])
+def test_slashes_at_the_end_of_a_name_are_no_fault_of_the_host(name):
+    assert clean_name(name) == b"a"
 
 
 def test_an_index_that_a_killed_command_half_wrote_is_swept_but_not_under_a_living_writer(tmp_path):
