@@ -290,8 +290,9 @@ class Fuzz:
     def table(self) -> list[str]:
         lines = ["| reader | inputs | taken | refused | crashes | slowest |", "|---|---|---|---|---|---|"]
         for name, one in (*self.tallies.items(), ("all", self.total())):
+            crashes = sum(bool(each.crash) for each in (self.tallies.values() if name == "all" else [one]))
             lines.append(
-                f"| {name} | {one.inputs} | {one.taken} | {one.refused} | {1 if one.crash else 0} | {one.slowest * 1000:.0f} ms |"
+                f"| {name} | {one.inputs} | {one.taken} | {one.refused} | {crashes} | {one.slowest * 1000:.0f} ms |"
             )
         return lines
 
