@@ -76,7 +76,8 @@ def choose_storage(wanted: str | None, *, probes_dir: str, scratch_dir: str, id_
     kept = _read_cache(cache, facts)
     if kept is None:
         kept = _try_all(names, scratch_dir, id_shift=id_shift, named=bool(wanted))
-        _write_cache(cache, {**kept, "facts": facts, "programs": _programs(kept)})
+        if kept["name"] is not None:  # that nothing works is asked anew: a trial may have been killed
+            _write_cache(cache, {**kept, "facts": facts, "programs": _programs(kept)})
     refused = tuple((str(name), str(reason), str(remedy)) for name, reason, remedy in kept["refused"])
     if kept["name"] is None:
         raise _none_works(wanted, refused, id_shift=id_shift)

@@ -50,7 +50,8 @@ def choose_runtime(
     if answer is None or answer["key"] != key or setup not in (answer["setup"], answer["setup_shown"]):
         answer = _find(candidates, probes_dir=probes_dir, setup=setup, cgroup_root=cgroup_root)
         answer["key"] = key
-        _keep(place, answer)
+        if answer["path"]:  # that nothing works is asked anew: a trial may have been killed
+            _keep(place, answer)
     if not answer["path"]:
         raise _none_works(wanted, answer["refused"])
     if answer["view"]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PROBE_TIMEOUT_SECONDS = 30.0
 _KILLED_BY_FILTER = 128 + 31  # SIGSYS
+_KILLED = "exit code -9"
 # Where programs and what they are linked with lie, on Debian, Fedora, Nix and Guix.
 _HOST_DIRECTORIES = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix", "/gnu")
 
@@ -71,7 +72,15 @@ def prepare_bundle(bundle: str) -> None:
 
 
 def probe(runtime: OciRuntime, bundle: str) -> str | None:
-    """Run the trial container of ``bundle``; return None if it worked, else the runtime's reason."""
+    """Run the trial container of ``bundle``; return None if it worked, else the runtime's reason.
+
+    A trial that somebody killed says nothing about the runtime: it is made once more.
+    """
+    words = _try_once(runtime, bundle)
+    return _try_once(runtime, bundle) if words == _KILLED else words
+
+
+def _try_once(runtime: OciRuntime, bundle: str) -> str | None:
     name = f"probe-{os.getpid()}-{os.urandom(4).hex()}"
     argv = runtime.argv("run", "--bundle", bundle, name)
     try:
