@@ -38,6 +38,8 @@ class ContainerRequest(Frozen):
     remove_image: bool = False
     stop_timeout_seconds: int = 10
     timeout_seconds: int = 0
+    restart_policy: str = ""
+    restart_retries: int = 0
     log: LogRequest = LogRequest()
     pid_file: str = ""
     conmon_pid_file: str = ""
