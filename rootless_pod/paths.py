@@ -86,6 +86,11 @@ class Paths(Frozen):
         """Cached answers of the ``choose`` modules."""
         return f"{self.bootroot}/probes"
 
+    @property
+    def events(self) -> str:
+        """The event log of this boot."""
+        return f"{self.bootroot}/events"
+
     def names(self, kind: str) -> str:
         """Return the directory of reserved names of a kind (``containers``, ``pods`` …)."""
         return f"{self.graphroot}/names/{kind}"
