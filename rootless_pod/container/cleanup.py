@@ -11,6 +11,7 @@ import os
 from rootless_pod import log
 from rootless_pod.container import status as states
 from rootless_pod.container.lookup import read
+from rootless_pod.container.tell import tell
 from rootless_pod.errors import NotFound, RpodError
 from rootless_pod.linux import procfs
 from rootless_pod.state.containers import ContainerLock, write_state
@@ -41,6 +42,7 @@ def cleanup(context: Context, container_id: str, *, remove: bool = False) -> Sta
             if remove and status.unsettled and not status.lost and not under_way:
                 # It goes at once: no final state is written for nobody to read.
                 release(context, container)
+                _tell_end(context, container, status)
             else:
                 container = settle(context, container)
             if remove and not container.status.is_running:
@@ -99,8 +101,18 @@ def _put_away(context: Context, container: Container, status: Status) -> Contain
     final = final_state(context, container, status)
     release(context, container)
     write_state(context.paths, container.id, final)
+    _tell_end(context, container, status)
     drop_bundle(context, container.id)
     return read(context.paths, container.id)
+
+
+def _tell_end(context: Context, container: Container, status: Status) -> None:
+    """Write what happened into the event log; what ended with the last boot is not news of this one."""
+    if container.state.get("boot_id") != context.paths.boot_id:
+        return
+    if status.name == states.EXITED:
+        tell(context.paths, container.config, "died", exit_code=status.exit_code)
+    tell(context.paths, container.config, "cleanup")
 
 
 def final_state(context: Context, container: Container, status: Status) -> dict[str, Any]:

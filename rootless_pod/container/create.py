@@ -9,6 +9,7 @@ from rootless_pod.container.identity import new_id, random_name
 from rootless_pod.container.record import ContainerConfig, record_of
 from rootless_pod.container.remove import drop_directory, drop_unborn, remove
 from rootless_pod.container.request import ContainerRequest
+from rootless_pod.container.tell import tell
 from rootless_pod.container.undo import Undo
 from rootless_pod.errors import Conflict, NotFound, Usage
 from rootless_pod.state import names
@@ -56,6 +57,7 @@ def create(context: Context, request: ContainerRequest, image: Image | None) -> 
         write_record(f"{directory}/container.json", record_of(config))
         if request.cid_file:
             _write_cid_file(request.cid_file, container_id)
+        tell(context.paths, config, "create")
     return config
 
 

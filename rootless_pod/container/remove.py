@@ -8,9 +8,11 @@ from rootless_pod import log
 from rootless_pod.container.cleanup import attempt, drop_bundle, settle
 from rootless_pod.container.lookup import read
 from rootless_pod.container.status import CREATED, EXITED
+from rootless_pod.container.tell import tell
 from rootless_pod.errors import Conflict, Corrupt, NotFound
 from rootless_pod.state import containers, names
 from rootless_pod.state.containers import ContainerLock
+from rootless_pod.state.events import emit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ def take_away(context: Context, container: Container, *, volumes: bool) -> None:
     names.release(paths.names("containers"), container.config.name, container.id)
     drop_bundle(context, container.id)
     attempt(_delete_tree, gone)
+    tell(paths, container.config, "remove")
     if container.config.request.remove_image and container.config.image_id:
         attempt(_remove_image, context, container.config.image_id)
 
@@ -143,6 +146,7 @@ def _remove_damaged(context: Context, container_id: str) -> None:
     gone = f"{paths.containers}/{_REMOVING}{container_id}"
     os.rename(paths.container(container_id), gone)
     attempt(_delete_tree, gone)
+    emit(paths, "container", "remove", id=container_id)
     sweep(context)
 
 

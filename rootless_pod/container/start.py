@@ -13,6 +13,7 @@ from rootless_pod.container import drivers, status
 from rootless_pod.container.cleanup import drop_bundle, settle
 from rootless_pod.container.lookup import Container, read
 from rootless_pod.container.prepare import HelperReplaced, Prepared, prepare
+from rootless_pod.container.tell import tell
 from rootless_pod.container.undo import Undo
 from rootless_pod.errors import Conflict
 from rootless_pod.frozen import Frozen
@@ -109,9 +110,13 @@ def _start_once(
             "network": network.to_json(),
         }
         write_state(context.paths, config.id, {**running, "status": status.INITIALIZED})
+        tell(context.paths, config, "init")
         started_ns = time.time_ns()
         runtime.start(config.id, log_path=f"{prepared.bundle}/oci-log")
         write_state(context.paths, config.id, {**running, "started_ns": started_ns})
+        tell(context.paths, config, "start")
+        if attached:
+            tell(context.paths, config, "attach")
         prepared.close()
         _write_pid_files(config, monitored)
     return Started(

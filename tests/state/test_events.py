@@ -12,8 +12,8 @@ import pytest
 from rootless_pod.paths import Paths
 from rootless_pod.state import events
 
-PROCESSES = 16
-EACH = 60
+PROCESSES = 8
+EACH = 50
 
 
 def lines_of(directory: Path) -> list[bytes]:
@@ -44,7 +44,7 @@ def in_children(work) -> None:
 def test_no_event_of_many_writers_is_lost_torn_or_out_of_time(tmp_path: Path) -> None:
     def work(number: int) -> None:
         for turn in range(EACH):
-            events.append(str(tmp_path / "new"), {"id": f"{number}.{turn}", "text": "x" * (turn * 97 % 900)})
+            events.append(str(tmp_path / "new"), {"id": f"{number}.{turn}", "text": "x" * (turn * 97 % 1500)})
 
     in_children(work)
     found = [json.loads(line) for line in lines_of(tmp_path / "new")]
