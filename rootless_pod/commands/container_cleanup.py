@@ -10,7 +10,13 @@ COMMAND = Command(
     name="cleanup",
     summary="Clean up what a stopped container left behind",
     help="Takes down mounts and network of containers that have ended. The monitor runs it; it does no harm by hand.",
-    options=(ALL, LATEST, flag("--rm", "Also remove the container"), flag("--rmi", "Also remove its image")),
+    options=(
+        ALL,
+        LATEST,
+        flag("--restart", "Start it if its restart policy says so: what waits for the back-off calls this", hidden=True),
+        flag("--rm", "Also remove the container"),
+        flag("--rmi", "Also remove its image"),
+    ),
     arguments=(Argument(name="CONTAINERS", kind="many", help="Names or ids", completes="container"),),
     examples=("rpod container cleanup --all",),
 )
@@ -18,13 +24,16 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Settle each container named; one that is gone is fine."""
-    from rootless_pod.container.cleanup import cleanup
+    from rootless_pod.container.cleanup import cleanup, restart
     from rootless_pod.container.lookup import read
     from rootless_pod.errors import RpodError
 
     context = context_of(call)
 
     def settle(container_id: str) -> str:
+        if call.flag("restart"):
+            restart(context, container_id)
+            return shown(call, container_id)
         image_id = ""
         if call.flag("rmi"):
             image_id = read(context.paths, container_id).config.image_id

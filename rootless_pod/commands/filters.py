@@ -99,6 +99,23 @@ def _network(one: Container, value: str, _all: list[Container]) -> bool:
     return mode == value
 
 
+def _restart_policy(one: Container, value: str, _all: list[Container]) -> bool:
+    if value not in ("", "no", "always", "on-failure", "unless-stopped"):
+        raise Usage(
+            f"--filter restart-policy={value}: invalid restart policy",
+            remedy="use no, always, on-failure or unless-stopped",
+        )
+    return one.config.request.restart_policy == value
+
+
+def _starts_on_boot(one: Container, value: str, _all: list[Container]) -> bool:
+    if value not in ("true", "false"):
+        raise Usage(f"--filter should-start-on-boot={value}: not true or false")
+    policy = one.config.request.restart_policy
+    starts = policy == "always" or (policy == "unless-stopped" and not one.state.get("stopped_by_user"))
+    return starts == (value == "true")
+
+
 def _until(one: Container, value: str, _all: list[Container]) -> bool:
     from rootless_pod.commands.image_rows import moment
 
@@ -118,5 +135,7 @@ _TESTS: dict[str, Callable[[Container, str, list[Container]], bool]] = {
     "volume": _volume,
     "network": _network,
     "until": _until,
+    "restart-policy": _restart_policy,
+    "should-start-on-boot": _starts_on_boot,
     "command": lambda one, value, _all: bool(one.config.command) and one.config.command[0] == value,
 }

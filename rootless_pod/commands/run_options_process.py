@@ -168,12 +168,8 @@ CONTAINER: tuple[Option, ...] = (
     texts("--log-opt", "Option of the log driver: path=, max-size=, tag=", split=True, metavar="KEY=VALUE", group=_G),
     text(
         "--restart",
-        "Only no: a container that exits stays stopped",
-        default="no",
-        choices=("no", ""),
+        "Start it again when it exits: no, always, on-failure[:RETRIES] or unless-stopped",
         metavar="POLICY",
-        hidden=True,
-        refuse="nothing of rpod runs that could restart it; use a systemd user unit with Restart= and rpod start -a",
         group=_G,
     ),
     flag("--no-healthcheck", "Run no health check of the image (rpod runs none)", group=_G),

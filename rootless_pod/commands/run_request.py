@@ -29,6 +29,7 @@ def container_request(call: Call) -> ContainerRequest:
     """
     image = call.one("image")
     rootfs, overlay = _split_rootfs(image) if call.flag("rootfs") else ("", False)
+    policy, retries = _restart(call)
     return ContainerRequest(
         image="" if rootfs else image,
         rootfs=rootfs,
@@ -44,6 +45,8 @@ def container_request(call: Call) -> ContainerRequest:
         auto_remove=call.flag("rm"),
         stop_timeout_seconds=call.number("stop_timeout") or 0,
         timeout_seconds=call.number("timeout") or 0,
+        restart_policy=policy,
+        restart_retries=retries,
         log=_log(call),
         pid_file=call.text("pidfile"),
         conmon_pid_file=call.text("conmon_pidfile"),
@@ -56,6 +59,14 @@ def container_request(call: Call) -> ContainerRequest:
         credentials=call.text("creds"),
         quiet=call.flag("quiet"),
     )
+
+
+def _restart(call: Call) -> tuple[str, int]:
+    if not call.text("restart"):
+        return "", 0
+    from rootless_pod.container.restart_policy import parse_policy
+
+    return parse_policy(call.text("restart"), auto_remove=call.flag("rm"))
 
 
 def _process(call: Call) -> SpecRequest:

@@ -36,4 +36,4 @@ def main(call: Call) -> int:
         stop(context, container_id, timeout_seconds=seconds)
         return name
 
-    return for_each(selected(call, among=lambda one: one.status.is_running), end)
+    return for_each(selected(call, among=lambda one: one.status.is_running or bool(one.state.get("restart"))), end)

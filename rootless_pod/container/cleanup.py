@@ -32,6 +32,7 @@ EXIT_FILES_KEPT = 512
 def cleanup(context: Context, container_id: str, *, remove: bool = False) -> Status | None:
     """Settle a container that has ended; with ``remove`` also remove it. Return its status (None: it is gone).
 
+    One that is to come back (its restart policy, a health check) is left to a process that starts it again.
     A running container is left alone.
     """
     try:
@@ -39,12 +40,17 @@ def cleanup(context: Context, container_id: str, *, remove: bool = False) -> Sta
             container = read(context.paths, container_id)
             status = container.status
             under_way = container.state.get("status") in states.UNDER_WAY
-            if remove and status.unsettled and not status.lost and not under_way:
+            comes_back = may_come_back(container)
+            if remove and status.unsettled and not status.lost and not under_way and not comes_back:
                 # It goes at once: no final state is written for nobody to read.
                 release(context, container)
                 _tell_end(context, container, status)
             else:
                 container = settle(context, container)
+            if comes_back and container.state.get("restart"):
+                from rootless_pod.container.restart_policy import launch
+
+                return launch(context, container).status
             if remove and not container.status.is_running:
                 from rootless_pod.container.remove import take_away
 
@@ -52,6 +58,17 @@ def cleanup(context: Context, container_id: str, *, remove: bool = False) -> Sta
             return container.status
     except NotFound:
         return None
+
+
+def restart(context: Context, container_id: str) -> None:
+    """Start a container again whose restart is due; one that is not, or is gone, is left alone."""
+    from rootless_pod.container.restart_policy import make
+
+    try:
+        with ContainerLock(context.paths, container_id):
+            make(context, settle(context, read(context.paths, container_id)))
+    except NotFound:
+        return
 
 
 def settle(context: Context, container: Container) -> Container:
@@ -88,6 +105,7 @@ def _settle_start(context: Context, container: Container) -> Container:
         return container
     if container.status.started_ns:
         begun = {**container.state, "status": states.RUNNING, "started_ns": container.status.started_ns}
+        begun.pop("restart", None)
         write_state(context.paths, container.id, begun)
     elif os.path.isdir(context.paths.bundle(container.id)):
         from rootless_pod.container.interrupted import end_start
@@ -127,7 +145,7 @@ def final_state(context: Context, container: Container, status: Status) -> dict[
             import time
 
             finished_ns = finished_ns or time.time_ns()
-    return {
+    final = {
         "status": status.name,
         "driver": container.state.get("driver", ""),
         "started_ns": status.started_ns,
@@ -138,7 +156,19 @@ def final_state(context: Context, container: Container, status: Status) -> dict[
         "restarts": container.state.get("restarts", 0),
         "anonymous_volumes": container.state.get("anonymous_volumes") or {},
         "mounts": container.state.get("mounts", []),
+        "stopped_by_user": container.state.get("stopped_by_user", False),
     }
+    if may_come_back(container):
+        from rootless_pod.container.restart_policy import note
+
+        note(context, container, final, status)
+    return final
+
+
+def may_come_back(container: Container) -> bool:
+    """Tell whether somebody but the user may start the container again after its end."""
+    policy = container.config.request.restart_policy
+    return policy not in ("", "no") or bool(container.state.get("restart_wanted") or container.state.get("restart"))
 
 
 def release(context: Context, container: Container) -> None:

@@ -87,7 +87,7 @@ def _state(container: Container) -> dict[str, Any]:
         "Status": _STATE_NAMES.get(status.name, status.name),
         "Running": status.name in (states.RUNNING, states.STOPPING),
         "Paused": status.name == states.PAUSED,
-        "Restarting": False,
+        "Restarting": _is_restarting(container),
         "OOMKilled": status.oom,
         "Dead": False,
         "Pid": status.pid,
@@ -98,6 +98,15 @@ def _state(container: Container) -> dict[str, Any]:
         "CheckpointedAt": NO_MOMENT,
         "RestoredAt": NO_MOMENT,
     }
+
+
+def _is_restarting(container: Container) -> bool:
+    """Tell whether a start by the restart policy is due."""
+    if not container.state.get("restart"):
+        return False
+    from rootless_pod.container.restart_policy import is_waiting
+
+    return is_waiting(container.state)
 
 
 def _capabilities(spec: dict[str, Any], which: str) -> list[str]:
@@ -204,7 +213,7 @@ def _host_config(paths: Paths, container: Container, spec: dict[str, Any]) -> di
         },
         "NetworkMode": network.mode or str((container.state.get("network") or {}).get("mode", "")) or "default",
         "PortBindings": ports_of(container),
-        "RestartPolicy": {"Name": "", "MaximumRetryCount": 0},
+        "RestartPolicy": {"Name": request.restart_policy, "MaximumRetryCount": request.restart_retries},
         "AutoRemove": request.auto_remove,
         "VolumesFrom": list(request.volumes_from) or None,
         "CapAdd": list(process.cap_add),

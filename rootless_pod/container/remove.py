@@ -75,6 +75,10 @@ def take_away(context: Context, container: Container, *, volumes: bool) -> None:
     Its volumes go before it: after a kill in between they are made anew when it is started, or go with it later.
     """
     paths = context.paths
+    if container.state.get("restart"):
+        from rootless_pod.container.restart_policy import cancel
+
+        cancel(context, container)
     if volumes:
         for name in unshared_volumes(context, container):
             attempt(_remove_volume, context, name)

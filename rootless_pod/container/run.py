@@ -127,11 +127,10 @@ def stay(
 
 def _hand_on(context: Context, container_id: str) -> Callable[[int], None]:
     def hand_on(number: int) -> None:
-        from rootless_pod.container.lookup import read
-        from rootless_pod.container.stop import send_signal
+        from rootless_pod.container.stop import kill
 
         try:
-            send_signal(read(context.paths, container_id), number)
+            kill(context, container_id, number)
         except (Conflict, NotFound):
             return
 

@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     from rootless_pod.runtime.driver import Runtime
 
 
+# What outlives one run; a start that the restart policy makes goes on where the last one ended.
+_KEPT = ("driver", "anonymous_volumes")
+_KEPT_AGAIN = (*_KEPT, "restarts", "restart")
+
+
 class Started(Frozen):
     """A container that runs; ``attachment`` is connected since before its first instruction, if one was wanted."""
 
@@ -55,8 +60,11 @@ def start(
     image: Image | None = None,
     attached: bool = False,
     preserve_fds: tuple[int, ...] = (),
+    again: bool = False,
 ) -> Started:
     """Start the container; the caller holds its lock. After a failure it is as it was before, with ``error`` set.
+
+    ``again``: nobody asked for it but its restart policy, which goes on counting.
 
     Raises:
         Conflict: it runs already, or a container it shares namespaces with does not run.
@@ -69,6 +77,11 @@ def start(
             remedy=f"attach to it: rpod attach {config.name}",
         )
     runtime = drivers.runtime_choice(context).driver
+    if container.state.get("restart") and not again:
+        from rootless_pod.container.restart_policy import cancel
+
+        cancel(context, container)
+        container = read(context.paths, config.id)
     try:
         return _start_once(context, config, container, runtime, image, attached, preserve_fds)
     except HelperReplaced:
@@ -111,6 +124,9 @@ def _start_once(
         }
         write_state(context.paths, config.id, {**running, "status": status.INITIALIZED})
         tell(context.paths, config, "init")
+        due = running.pop("restart", None)
+        if due is not None:
+            running["backoff_seconds"] = due["delay_seconds"]
         started_ns = time.time_ns()
         runtime.start(config.id, log_path=f"{prepared.bundle}/oci-log")
         write_state(context.paths, config.id, {**running, "started_ns": started_ns})
@@ -131,9 +147,8 @@ def _start_once(
 
 def _claim(context: Context, container: Container, runtime: Runtime) -> dict[str, Any]:
     """Say in the record that a start has begun, keeping what outlives one run."""
-    kept: dict[str, Any] = {
-        key: container.state[key] for key in ("driver", "anonymous_volumes", "restarts") if key in container.state
-    }
+    wanted = _KEPT_AGAIN if container.state.get("restart") else _KEPT
+    kept: dict[str, Any] = {key: container.state[key] for key in wanted if key in container.state}
     state = {
         **kept,
         "status": status.STARTING,
@@ -211,7 +226,7 @@ def exit_command(context: Context, config: ContainerConfig, *, attached: bool) -
     words = ["container", "cleanup", *(["--rm"] if config.request.auto_remove else []), config.id]
     command = context.command(*words)
     flock, shell = find_program("flock"), find_program("sh")
-    if not attached or flock is None or shell is None:
+    if not attached or flock is None or shell is None or config.request.restart_policy not in ("", "no"):
         return command
     directory = context.paths.container(config.id)
     guard = 'test -e "$1/state.json" || exit 0; shift; exec "$@"'

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rootless_pod.container.lookup import Container
 
 KILL_TIMEOUT_SECONDS = 20.0
+_ENDING = (signals.SIGKILL, signals.SIGTERM, signals.SIGINT, signals.SIGQUIT)
 
 
 def send_signal(container: Container, number: int) -> None:
@@ -47,13 +48,18 @@ def send_signal(container: Container, number: int) -> None:
 
 
 def kill(context: Context, container_id: str, number: int) -> None:
-    """Send signal ``number`` to a running container.
+    """Send signal ``number`` to a running container, for the user.
+
+    A signal that is meant to end it also means that no restart policy may bring it back.
 
     Raises:
         Conflict: it does not run.
         NotFound: it is gone.
     """
-    send_signal(read(context.paths, container_id), number)
+    container = read(context.paths, container_id)
+    if container.config.request.restart_policy and number in (*_ENDING, container.config.stop_signal):
+        _mark_stopped_by_user(context, container_id)
+    send_signal(container, number)
 
 
 def wait_for_end(container: Container, timeout_seconds: float) -> bool:
@@ -93,7 +99,7 @@ def stop(context: Context, container_id: str, *, timeout_seconds: int | None = N
         _end(context, container, grace)
     try:
         with ContainerLock(context.paths, container_id):
-            return settle(context, _wait_for_monitor(context, container_id))
+            return _stay_stopped(context, settle(context, _wait_for_monitor(context, container_id)))
     except NotFound:
         # Its own clean-up was faster: one that was run with --rm is gone once it has stopped.
         if container.config.request.auto_remove:
@@ -107,6 +113,15 @@ def _mark_stopped_by_user(context: Context, container_id: str) -> None:
         container = read(context.paths, container_id)
         if container.status.is_running and not container.state.get("stopped_by_user"):
             write_state(context.paths, container_id, {**container.state, "stopped_by_user": True})
+
+
+def _stay_stopped(context: Context, container: Container) -> Container:
+    """Call off a start that is due by the restart policy; the caller holds the lock."""
+    if container.state.get("restart"):
+        from rootless_pod.container.restart_policy import cancel
+
+        cancel(context, container)
+    return container
 
 
 def _end(context: Context, container: Container, grace: float) -> None:
