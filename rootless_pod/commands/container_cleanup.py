@@ -13,7 +13,9 @@ COMMAND = Command(
     options=(
         ALL,
         LATEST,
-        flag("--restart", "Start it if its restart policy says so: what waits for the back-off calls this", hidden=True),
+        flag(
+            "--restart", "Start it if its restart policy says so: what waits for the back-off calls this", hidden=True
+        ),
         flag("--rm", "Also remove the container"),
         flag("--rmi", "Also remove its image"),
     ),

@@ -36,7 +36,7 @@ _SLEEP_FIRST = 'sleep "$1"; shift; exec "$@"'
 
 
 def parse_policy(text: str, *, auto_remove: bool) -> tuple[str, int]:
-    """Return policy and retries (0: no limit) from ``on-failure:3``, ``always`` …
+    """Return policy and retries (0: no limit) from such as ``on-failure:3``.
 
     Raises:
         Usage: there is no such policy, or it contradicts ``--rm``.

@@ -81,7 +81,7 @@ def test_stop_and_rm_act_at_once_while_a_restart_is_due(img: Rpod, words: list[s
         assert field(img, "c", "{{.State.Status}} {{.State.Restarting}}") == "exited false"
     else:
         assert img("ps", "-aq") == ""
-    assert not [one for one in img.processes() if "cleanup" in one]
+    until(lambda: not [one for one in img.processes() if "cleanup" in one], seconds=5)
 
 
 def test_each_wait_is_longer_than_the_last(img: Rpod) -> None:
