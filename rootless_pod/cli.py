@@ -12,7 +12,7 @@ from rootless_pod.commands.globals import PERSISTENT, RPOD, make_globals
 from rootless_pod.commands.lookup import find_command
 from rootless_pod.commands.parse import HelpWanted, parse
 from rootless_pod.commands.report import report, say
-from rootless_pod.errors import RpodError
+from rootless_pod.errors import RpodError, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from rootless_pod.commands.declare import Command, Globals
+    from rootless_pod.commands.parse import Parsed
 
 REPORT_BUGS = "this is a bug in rpod: please report it with the lines above at the project's issue tracker"
 COMPLETE_VARIABLE = "_RPOD_COMPLETE"
@@ -60,10 +61,14 @@ def dispatch(argv: Sequence[str]) -> int:
     except HelpWanted:
         return _show_help(words)
     chosen = make_globals(outer.values, parsed.persistent)
+    _turn_stdout(outer.values, parsed.persistent)
     _set_log_level(chosen)
+    values = parsed.values
+    if command.reads_configuration or not chosen.root:
+        values, chosen = _configured(command, parsed, chosen)
     call = Call(
         command=command,
-        values=parsed.values,
+        values=values,
         arguments=parsed.arguments,
         given=parsed.given,
         globals=chosen,
@@ -74,11 +79,37 @@ def dispatch(argv: Sequence[str]) -> int:
     return main(call)
 
 
+def _turn_stdout(before: dict[str, object], after: dict[str, object]) -> None:
+    """Carry out ``--noout`` and ``--out FILE``, wherever on the command line they were."""
+    path = after.get("out") or before["out"]
+    if after.get("noout", before["noout"]):
+        path = os.devnull
+    if not path:
+        return
+    try:
+        fd = os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    except OSError as cause:
+        raise Usage(f"--out {path}: {cause.strerror}", remedy="give a file that you may write") from cause
+    os.dup2(fd, 1)
+    os.close(fd)
+
+
 def _set_log_level(chosen: Globals) -> None:
     if chosen.log_level != "warn":
         from rootless_pod import log
 
         log.set_level(chosen.log_level)
+
+
+def _configured(command: Command, parsed: Parsed, chosen: Globals) -> tuple[dict[str, object], Globals]:
+    """Complete what was typed by containers.conf and storage.conf, where there are any."""
+    from rootless_pod.config.containers import is_configured
+
+    if not is_configured(chosen.module):
+        return parsed.values, chosen
+    from rootless_pod.commands.configured import configure
+
+    return configure(command, parsed.values, parsed.given, chosen)
 
 
 def _enter(call: Call) -> Call:

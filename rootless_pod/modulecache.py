@@ -123,19 +123,31 @@ def _private(path: str, flags: int) -> int:
 _installed: ModuleCache | None = None
 
 
+def private_directory() -> str:
+    """Return the runtime directory rpod chooses by itself, if it is there already and nobody else's; or ""."""
+    uid = os.getuid()
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    places = (
+        f"{runtime}/rootless-pod" if runtime else "",
+        f"/run/user/{uid}/rootless-pod",
+        f"/dev/shm/rpod-{uid}",  # noqa: S108 - owner and mode are checked
+    )
+    for directory in places:
+        try:
+            found = os.lstat(directory)
+        except OSError:
+            continue
+        if found.st_uid == uid and not found.st_mode & _OPEN_TO_OTHERS and found.st_mode & 0o170000 == 0o040000:
+            return directory
+    return ""
+
+
 def install(argv: Sequence[str]) -> None:
     """Let the modules of the command in ``argv`` come from its file, if there is a private runtime directory for it."""
     global _installed  # noqa: PLW0603 - one a process
     command = _command_in(argv)
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if command is None or not runtime:
-        return
-    directory = f"{runtime}/rootless-pod"
-    try:
-        found = os.lstat(directory)
-    except OSError:
-        return
-    if found.st_uid != os.getuid() or found.st_mode & _OPEN_TO_OTHERS or found.st_mode & 0o170000 != 0o040000:
+    directory = private_directory() if command is not None else ""
+    if not directory:
         return
     top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     name = f"modules-{sys.implementation.cache_tag}-{command}-{top.replace('/', '%')}"

@@ -123,6 +123,8 @@ class Command(Frozen):
     examples: tuple[str, ...] = ()
     needs_userns: bool = True
     interspersed: bool = True
+    reads_configuration: bool = True
+    """Without it, containers.conf is read only if no ``--root`` says where the store is: for what runs by itself."""
 
 
 class Globals(Frozen):
@@ -136,6 +138,7 @@ class Globals(Frozen):
     runtime_flag: tuple[str, ...] = ()
     conmon: str | None = None
     log_level: str = "warn"
+    module: tuple[str, ...] = ()
 
 
 class Call(Frozen):

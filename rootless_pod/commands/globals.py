@@ -10,12 +10,19 @@ _REMOTE = "rpod has no service to speak to, each command does its own work; leav
 
 GLOBAL_OPTIONS: tuple[Option, ...] = (
     Option(
+        name="--cdi-spec-dir",
+        kind="list",
+        hidden=True,
+        refuse="rpod has no CDI devices; add the device and its libraries with --device and -v",
+    ),
+    Option(
         name="--cgroup-manager",
         metavar="MANAGER",
         choices=("cgroupfs",),
         default="cgroupfs",
         hidden=True,
-        refuse="rpod asks no systemd for cgroups, it uses the one that is delegated; leave the option out",
+        refuse="rpod uses the cgroup that is delegated to it, and by itself asks systemd for a scope where limits need "
+        "one; leave the option out",
     ),
     Option(name="--conmon", metavar="PATH", completes="file", help="The conmon program to use as monitor"),
     Option(name="--connection", short="-c", hidden=True, refuse=_REMOTE),
@@ -38,15 +45,39 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
         help="Show messages of this level and above",
     ),
     Option(
+        name="--module",
+        kind="list",
+        metavar="NAME",
+        completes="file",
+        help="Also read this module of containers.conf (a path, or a name in containers.conf.modules)",
+    ),
+    Option(
+        name="--namespace",
+        hidden=True,
+        refuse="rpod has no namespaces of libpod; keep containers apart with --root DIR --runroot DIR",
+    ),
+    Option(
         name="--network-cmd-path",
         hidden=True,
         refuse="slirp4netns and pasta are found by name; put the directory of the one you want first in PATH",
+    ),
+    Option(
+        name="--imagestore",
+        hidden=True,
+        refuse="images lie in the store; use --root DIR, and --storage-opt additionalimagestore=DIR for shared ones",
     ),
     Option(
         name="--network-backend",
         hidden=True,
         refuse="there is one network backend; choose the network of a container with --network",
     ),
+    Option(
+        name="--network-config-dir",
+        hidden=True,
+        refuse="rpod has no networks to configure; choose the network of a container with --network",
+    ),
+    Option(name="--noout", kind="flag", help="Print nothing on stdout"),
+    Option(name="--out", metavar="FILE", completes="file", help="Print to this file instead of stdout"),
     Option(name="--remote", short="-r", kind="flag", hidden=True, refuse=_REMOTE),
     Option(
         name="--root",
@@ -62,6 +93,7 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
     ),
     Option(name="--runtime", metavar="NAME|PATH", help="The OCI runtime: crun, runc or a path"),
     Option(name="--runtime-flag", kind="list", metavar="FLAG", help="Global flag for the OCI runtime (without --)"),
+    Option(name="--ssh", hidden=True, refuse=_REMOTE),
     Option(
         name="--storage-driver",
         metavar="DRIVER",
@@ -85,7 +117,18 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
         hidden=True,
         refuse="rpod has one place for what ends with the boot; use --runroot DIR",
     ),
+    Option(
+        name="--transient-store",
+        kind="flag",
+        hidden=True,
+        refuse="what ends with the boot lies in the runtime directory already; use rpod run --rm",
+    ),
     Option(name="--url", hidden=True, refuse=_REMOTE),
+    Option(
+        name="--volumepath",
+        hidden=True,
+        refuse="volumes lie in the store; use --root DIR, or mount a directory with -v DIR:/path",
+    ),
     Option(name="--version", short="-v", kind="flag", help="Show the version and exit"),
 )
 

@@ -21,7 +21,7 @@ COMMAND = Command(
         "output ({{.host.ociRuntime.name}})."
     ),
     options=(
-        flag("--debug", "Accepted: everything is shown anyway", "-D", hidden=True),
+        flag("--debug", "Also what each configuration file says, and what can't act and why", "-D"),
         text("--format", "json, or a Go template", "-f", metavar="FORMAT"),
     ),
     examples=("rpod info", "rpod info --format json", "rpod info --format '{{.Store.GraphRoot}}'"),
@@ -57,7 +57,7 @@ class Fields(dict):  # type: ignore[type-arg]
         return self[key]
 
 
-_FREE_KEYS = frozenset({"registries", "graphOptions", "graphStatus"})
+_FREE_KEYS = frozenset({"registries", "graphOptions", "graphStatus", "configuration"})
 
 
 def with_fields(value: Any, key: str = "") -> Any:
@@ -76,6 +76,10 @@ def main(call: Call) -> int:
     from rootless_pod.container.info import gather
 
     found = gather(context_of(call), VERSION)
+    if call.flag("debug"):
+        from rootless_pod.commands.configured_rows import explain
+
+        found["configuration"] = explain(call.globals)
     form = call.text("format")
     if not form:
         from rootless_pod.commands.yamltext import to_yaml

@@ -42,7 +42,13 @@ NETWORK: tuple[Option, ...] = (
     _refused("--ip6", "the address comes from the network helper; choose an IPv4 address with --ip"),
     _refused("--network-alias", _NO_BRIDGE),
     _refused("--link-local-ip", _NO_BRIDGE),
-    _refused("--hosts-file", "the file is made from the host's names; use --add-host, or -v FILE:/etc/hosts"),
+    text(
+        "--hosts-file",
+        "What /etc/hosts begins with: a file, none or image (default: the host's)",
+        metavar="FILE",
+        completes="file",
+        group=_G,
+    ),
 )
 
 _G = "Storage"

@@ -128,7 +128,13 @@ def _network(call: Call) -> NetworkRequest:
         no_hosts=call.flag("no_hosts"),
         mac_address=call.text("mac_address"),
         ip=call.text("ip"),
+        hosts_file=_hosts_file(call.text("hosts_file")),
+        host_address=str(call.values.get("host_address", "")),
     )
+
+
+def _hosts_file(text: str) -> str:
+    return text if text in ("", "none", "image") else os.path.abspath(text)
 
 
 def _mounts(call: Call) -> tuple[MountRequest, ...]:

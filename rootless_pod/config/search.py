@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-_SYSTEM = ("/usr/share/containers", "/etc/containers")
+SYSTEM = ("/usr/share/containers", "/etc/containers")
+"""The machine's directories, weakest first."""
 
 
 def home() -> str:
@@ -37,17 +38,18 @@ def config_files(name: str, *, override: str | None = None) -> tuple[str, ...]:
         return (override,)
     mine = user_config()
     main = next(
-        (path for path in (f"{mine}/{name}", *(f"{d}/{name}" for d in _SYSTEM[::-1])) if os.path.isfile(path)), None
+        (path for path in (f"{mine}/{name}", *(f"{d}/{name}" for d in SYSTEM[::-1])) if os.path.isfile(path)), None
     )
     files = [main] if main else []
     dropped: dict[str, str] = {}
-    for directory in (*_SYSTEM, mine):
-        for file in _drop_ins(f"{directory}/{name}.d"):
+    for directory in (*SYSTEM, mine):
+        for file in drop_ins(f"{directory}/{name}.d"):
             dropped[file] = f"{directory}/{name}.d/{file}"
     return (*files, *(dropped[file] for file in sorted(dropped)))
 
 
-def _drop_ins(directory: str) -> list[str]:
+def drop_ins(directory: str) -> list[str]:
+    """Return the names of the drop-in files in ``directory``, in no order."""
     try:
         return [file for file in os.listdir(directory) if file.endswith(".conf")]
     except OSError:

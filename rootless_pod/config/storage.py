@@ -1,6 +1,6 @@
 """Image stores of others, to be read and never written: ``additionalimagestores`` of storage.conf. HOT.
 
-Source: containers-storage.conf(5). Everything else in that file is about podman's own store and is not read.
+Source: containers-storage.conf(5). What else of that file acts is in ``commands.configured``.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import os
 
 from rootless_pod import log
 from rootless_pod.config.search import user_config
+from rootless_pod.config.tables import read_tables
 from rootless_pod.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_KEY = b"additionalimagestores"
+_KEY = "storage.options.additionalimagestores"
 _OPTIONS = ("additionalimagestore=", "overlay.additionalimagestore=")
 _MACHINE = "/etc/containers/storage.conf"
 
@@ -66,32 +67,10 @@ def _is_store(directory: str) -> bool:
 def _of_file(path: str) -> tuple[str, ...]:
     if not path:
         return ()
-    try:
-        with open(path, "rb") as file:
-            text = file.read()
-    except OSError as cause:
-        raise Usage(f"{path} cannot be read: {cause.strerror}", remedy="correct $CONTAINERS_STORAGE_CONF") from cause
-    if not _may_name_one(text):
-        return ()
-    import tomllib
-
-    try:
-        table = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
-        raise Usage(f"{path} is not TOML: {cause}", remedy="correct the file") from cause
-    found: object = table
-    for key in ("storage", "options"):
-        found = found.get(key) if isinstance(found, dict) else None
-    stores = found.get(_KEY.decode(), []) if isinstance(found, dict) else []
+    stores = read_tables((path,))[0].get(_KEY, [])
     if not isinstance(stores, list) or not all(isinstance(one, str) for one in stores):
-        raise Usage(f"{path}: {_KEY.decode()} is not a list of texts", remedy='write: ["/site/images"]')
+        raise Usage(f"{path}: {_KEY} is not a list of texts", remedy='write: ["/site/images"]')
     for one in stores:
         if one and not one.startswith("/"):
             log.warn(f"{path}: image store {one!r} is left out: the path is not absolute")
     return tuple(one for one in stores if one.startswith("/"))
-
-
-def _may_name_one(text: bytes) -> bool:
-    """Whether some list in the file has a member; the empty one most machines ship costs no TOML parser."""
-    _before, *after = text.split(_KEY)
-    return any(b'"' in one.partition(b"]")[0] or b"'" in one.partition(b"]")[0] for one in after)

@@ -37,6 +37,7 @@ class Context(Frozen):
         ):
             if value:
                 argv += [option, value]
+        argv += ["--storage-opt", "additionalimagestore="]  # those below are all: storage.conf has been read
         for store in self.paths.additional:
             argv += ["--storage-opt", f"additionalimagestore={store}"]
         for flag in self.runtime_flags:

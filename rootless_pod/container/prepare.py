@@ -273,6 +273,9 @@ def _write_names(config: ContainerConfig, bundle: str, network: Attachment, spec
     """Write hosts, resolv.conf and hostname, which the spec binds into the container."""
     request = config.request
     hostname = spec.config.get("hostname") or os.uname().nodename
-    write_hosts(f"{bundle}/hosts", request.network, network.status, hostname=hostname, container_name=config.name)
+    rootfs = str(spec.config["root"]["path"])
+    write_hosts(
+        f"{bundle}/hosts", request.network, network.status, hostname=hostname, container_name=config.name, rootfs=rootfs
+    )
     write_resolv_conf(f"{bundle}/resolv.conf", request.network, network.status)
     write_hostname(f"{bundle}/hostname", hostname)

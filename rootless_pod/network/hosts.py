@@ -6,7 +6,7 @@ if its names are not given above. Source: hosts(5); containers.conf(5), base_hos
 
 from __future__ import annotations
 
-from rootless_pod.errors import Usage
+from rootless_pod.errors import NotFound, Usage
 from rootless_pod.linux import procfs
 from rootless_pod.state.record import write_bytes
 
@@ -117,39 +117,55 @@ def write_hosts(
     *,
     hostname: str,
     container_name: str,
+    rootfs: str = "",
     base_path: str | None = HOST_PATH,
 ) -> bool:
     """Write the container's hosts file (0644) to ``path``.
 
-    ``base_path`` is the file to begin with: the host's, the image's (a path inside its root file system that the
-    caller resolved safely), or None for an empty one. Return False, and write nothing, with ``--no-hosts``.
+    It begins with what the request's ``hosts_file`` says: that file, the one in ``rootfs`` (``image``), nothing
+    (``none``), or ``base_path``. Return False, and write nothing, with ``--no-hosts``.
 
     Raises:
         Usage: an ``--add-host`` is wrong, or goes together with ``--no-hosts``.
+        NotFound: the file named can't be read.
     """
     if request.no_hosts:
         if request.add_hosts:
             raise Usage("--no-hosts and --add-host can't be set together", remedy="leave out one of them")
         return False
-    base: tuple[Entry, ...] = ()
-    if base_path is not None:
-        try:
-            base = parse_hosts(procfs.read_text(base_path))
-        except OSError:
-            base = ()
+    base = parse_hosts(_base_text(request.hosts_file, rootfs, base_path))
+    host_address = {"": status.host_address, "none": None}.get(request.host_address, request.host_address)
     own_names: tuple[str, ...] = (hostname, container_name)
     if status.netns_path is None:
         present = {name for _address, names in base for name in names}
         own_names = tuple(name for name in own_names if name not in present)
     entries = decide_hosts(
         base,
-        added=tuple(parse_add_host(text, status.host_address) for text in request.add_hosts),
+        added=tuple(parse_add_host(text, host_address) for text in request.add_hosts),
         own_address=own_address_of(status),
         own_names=own_names,
-        host_address=status.host_address,
+        host_address=host_address,
     )
     write_bytes(path, format_hosts(entries).encode(errors="surrogateescape"), mode=0o644)
     return True
+
+
+def _base_text(wish: str, rootfs: str, base_path: str | None) -> str:
+    if wish == "none":
+        return ""
+    if wish == "image":
+        from rootless_pod.linux.inroot import read_in_root
+
+        return read_in_root(rootfs, HOST_PATH) or ""
+    path = wish or base_path
+    if not path:
+        return ""
+    try:
+        return procfs.read_text(path)
+    except OSError as cause:
+        if not wish:
+            return ""
+        raise NotFound(f"cannot read the hosts file {path}: {cause.strerror}", remedy="check --hosts-file") from cause
 
 
 def write_hostname(path: str, hostname: str) -> None:

@@ -40,6 +40,10 @@ class NetworkRequest(Frozen):
     no_hosts: bool = False
     mac_address: str = ""
     ip: str = ""
+    hosts_file: str = ""
+    """What the container's /etc/hosts begins with: a file, ``none``, ``image``, or "" for the host's."""
+    host_address: str = ""
+    """What host.containers.internal stands for: an address, ``none``, or "" for the network's way to the host."""
 
 
 def parse_network(text: str) -> NetworkMode:

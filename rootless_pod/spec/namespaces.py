@@ -127,6 +127,14 @@ def choose_sysctls(request: SpecRequest, namespaces: Namespaces) -> dict[str, st
     chosen: dict[str, str] = {}
     if namespaces.net != HOST and namespaces.user == HOST:
         chosen["net.ipv4.ping_group_range"] = "0 0"
+    for text in request.default_sysctl:
+        key, separator, value = text.partition("=")
+        try:
+            _check_sysctl(key.strip(), namespaces)
+        except Refused:
+            continue
+        if separator and (namespaces.user == HOST or key.strip() != "net.ipv4.ping_group_range"):
+            chosen[key.strip()] = value
     for text in request.sysctl:
         for part in text.split(",") if text.count("=") > 1 else (text,):
             key, separator, value = part.partition("=")

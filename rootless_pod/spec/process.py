@@ -75,13 +75,15 @@ def compose_environment(
 ) -> tuple[str, ...]:
     """Return ``NAME=value`` texts.
 
-    Later wins: our defaults, the image, the host (``--env-host``), proxies, ``--env-file``, ``--env``, ``--env-merge``.
+    Later wins: our defaults, those of containers.conf, the image, the host (``--env-host``), proxies, ``--env-file``,
+    ``--env``, ``--env-merge``.
     ``--unsetenv`` takes away defaults and the image's, never what the caller set. HOSTNAME and HOME come last,
     where nobody gave them.
     """
     env: dict[str, str] = {"PATH": DEFAULT_PATH, "container": "oci"}
     if request.terminal:
         env["TERM"] = "xterm"
+    env.update(parse_environment(request.default_env, host.environment, "containers.conf: env"))
     for text in image.env if image else ():
         name, _, value = text.partition("=")
         env[name] = value
@@ -187,6 +189,9 @@ def compose_limits(request: SpecRequest, host: HostFacts) -> list[dict[str, Any]
         if name in host.limits:
             soft, hard = host.limits[name]
             limits[name] = (_least(soft, most), _least(hard, most))
+    for text in request.default_ulimit:
+        name, soft, hard = parse_ulimit(text, host.limits, cut=True)
+        limits[name] = (soft, hard)
     for text in request.ulimit:
         name, soft, hard = parse_ulimit(text, host.limits)
         limits[name] = (soft, hard)
@@ -196,8 +201,15 @@ def compose_limits(request: SpecRequest, host: HostFacts) -> list[dict[str, Any]
     ]
 
 
-def parse_ulimit(text: str, own: Mapping[str, tuple[int, int]]) -> tuple[str, int, int]:
-    """Parse ``name=soft[:hard]``; -1 is as much as there is. ``own`` are the limits of this process."""
+def parse_ulimit(text: str, own: Mapping[str, tuple[int, int]], *, cut: bool = False) -> tuple[str, int, int]:
+    """Parse ``name=soft[:hard]``; -1 is as much as there is. ``own`` are the limits of this process.
+
+    With ``cut``, more than the own hard limit is that limit.
+
+    Raises:
+        Usage: it can't be meant.
+        Refused: it is above the own hard limit.
+    """
     name, separator, values = text.partition("=")
     name = name.lower().removeprefix("rlimit_")
     if not separator or (own and name not in own):
@@ -211,6 +223,8 @@ def parse_ulimit(text: str, own: Mapping[str, tuple[int, int]]) -> tuple[str, in
     if hard != -1 and soft > hard:
         raise Usage(f"--ulimit {text}: the soft limit {soft} is above the hard limit {hard}")
     if ceiling != -1 and (hard == -1 or hard > ceiling):
+        if cut:
+            return name, min(soft, ceiling) if soft != -1 else ceiling, ceiling
         raise Refused(
             f"--ulimit {text}: your own hard limit is {ceiling}, and only root may raise it",
             remedy=f"use --ulimit {name}={min(soft, ceiling)}:{ceiling}, or raise it in /etc/security/limits.conf",

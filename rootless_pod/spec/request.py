@@ -18,6 +18,7 @@ class SpecRequest(Frozen):
     entrypoint: str | tuple[str, ...] | None = None  # a shell word or a JSON array; "" clears the image's
     env: tuple[str, ...] = ()  # "NAME=value", "NAME" (value of the caller's environment), "PRE*"
     env_file: tuple[str, ...] = ()  # the lines of the files of --env-file, already read, in the same syntax
+    default_env: tuple[str, ...] = ()  # of containers.conf; the image's own win over it
     env_host: bool = False
     env_merge: tuple[str, ...] = ()  # "PATH=${PATH}:/more"
     unsetenv: tuple[str, ...] = ()
@@ -48,10 +49,13 @@ class SpecRequest(Frozen):
     privileged: bool = False
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
+    default_capabilities: tuple[str, ...] = ()  # of containers.conf, instead of ours
     security_opt: tuple[str, ...] = ()  # no-new-privileges, seccomp=, label=, apparmor=, mask=, unmask=, proc-opts=
     read_only: bool = False
     read_only_tmpfs: bool = True
     sysctl: tuple[str, ...] = ()
+    default_sysctl: tuple[str, ...] = ()  # of containers.conf: those of shared namespaces are left out
+    default_ulimit: tuple[str, ...] = ()  # of containers.conf: cut to our own hard limits
     ulimit: tuple[str, ...] = ()  # "host" or "nofile=1024:2048"
 
     # mounts and devices
@@ -85,6 +89,7 @@ class SpecRequest(Frozen):
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
     pids_limit: str = ""
+    default_pids_limit: str = ""  # of containers.conf, where there is a cgroup that can hold it
     cgroup_conf: tuple[str, ...] = ()  # "memory.high=1073741824"
 
     # words kept beside the process

@@ -41,7 +41,9 @@ def choose_resources(request: SpecRequest, cgroups: Delegation, *, has_cgroup: b
     for controller, option in wanted.items():
         _require(controller, option, cgroups, has_cgroup=has_cgroup)
     if not request.pids_limit and has_cgroup and "pids" in cgroups.enabled:
-        resources["pids"] = {"limit": DEFAULT_PIDS}
+        default = request.default_pids_limit
+        limit = parse_int(default, "containers.conf: pids_limit", minimum=-1) if default else DEFAULT_PIDS
+        resources["pids"] = {"limit": limit or -1}
     return resources
 
 

@@ -195,13 +195,19 @@ def choose_capabilities(request: SpecRequest, uid: int, host: HostFacts) -> Capa
     missing = sorted(add - available - {"ALL"})
     if missing:
         raise Refused(f"cannot add {missing[0]}: you don't have it yourself, it is not in your bounding set")
-    base = available if request.privileged or "ALL" in add else available.intersection(DEFAULT_CAPABILITIES)
+    base = available if request.privileged or "ALL" in add else available.intersection(_defaults(request))
     bounding = ((frozenset() if "ALL" in drop else base - drop) | add) - {"ALL"}
     if uid == 0:
         full = tuple(sorted(bounding))
         return Capabilities(bounding=full, effective=full, permitted=full, ambient=())
     given = tuple(sorted(bounding if "ALL" in add else add))
     return Capabilities(bounding=tuple(sorted(bounding)), effective=given, permitted=given, ambient=given)
+
+
+def _defaults(request: SpecRequest) -> tuple[str, ...] | set[str]:
+    if not request.default_capabilities:
+        return DEFAULT_CAPABILITIES
+    return _names(request.default_capabilities, "containers.conf: default_capabilities")
 
 
 def _names(texts: Sequence[str], option: str) -> set[str]:

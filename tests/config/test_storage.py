@@ -67,11 +67,6 @@ def test_a_file_that_names_no_store_gives_none(tmp_path, text):
     assert additional_stores((), written(tmp_path, text)) == ()
 
 
-def test_the_list_most_machines_ship_costs_no_parser(tmp_path):
-    file = written(tmp_path, "this is not TOML [\nadditionalimagestores = [\n]\n")
-    assert additional_stores((), file) == ()
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
