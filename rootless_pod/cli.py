@@ -61,10 +61,11 @@ def dispatch(argv: Sequence[str]) -> int:
     except HelpWanted:
         return _show_help(words)
     chosen = make_globals(outer.values, parsed.persistent)
-    _turn_stdout(outer.values, parsed.persistent)
+    if chosen.noout or chosen.out:
+        _turn_stdout(os.devnull if chosen.noout else str(chosen.out))
     _set_log_level(chosen)
     values = parsed.values
-    if command.reads_configuration or not chosen.root:
+    if command.configuration == "full" or (command.configuration == "store" and not chosen.root):
         values, chosen = _configured(command, parsed, chosen)
     call = Call(
         command=command,
@@ -79,15 +80,10 @@ def dispatch(argv: Sequence[str]) -> int:
     return main(call)
 
 
-def _turn_stdout(before: dict[str, object], after: dict[str, object]) -> None:
-    """Carry out ``--noout`` and ``--out FILE``, wherever on the command line they were."""
-    path = after.get("out") or before["out"]
-    if after.get("noout", before["noout"]):
-        path = os.devnull
-    if not path:
-        return
+def _turn_stdout(path: str) -> None:
+    """Carry out ``--noout`` and ``--out FILE``."""
     try:
-        fd = os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     except OSError as cause:
         raise Usage(f"--out {path}: {cause.strerror}", remedy="give a file that you may write") from cause
     os.dup2(fd, 1)

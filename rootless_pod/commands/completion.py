@@ -86,6 +86,7 @@ COMMAND = Command(
     arguments=(Argument(name="SHELL", help="bash, zsh or fish", completes="shell"),),
     examples=("source <(rpod completion bash)", "rpod completion fish | source"),
     needs_userns=False,
+    configuration="none",
 )
 
 

@@ -21,7 +21,7 @@ COMMAND = Command(
     ),
     arguments=(Argument(name="CONTAINERS", kind="many", help="Names or ids", completes="container"),),
     examples=("rpod container cleanup --all",),
-    reads_configuration=False,
+    configuration="store",
 )
 
 

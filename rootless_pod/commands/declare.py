@@ -123,8 +123,8 @@ class Command(Frozen):
     examples: tuple[str, ...] = ()
     needs_userns: bool = True
     interspersed: bool = True
-    reads_configuration: bool = True
-    """Without it, containers.conf is read only if no ``--root`` says where the store is: for what runs by itself."""
+    configuration: str = "full"
+    """Whether containers.conf is read: ``full``, ``store`` (only if no ``--root`` says where that is), or ``none``."""
 
 
 class Globals(Frozen):
@@ -139,6 +139,8 @@ class Globals(Frozen):
     conmon: str | None = None
     log_level: str = "warn"
     module: tuple[str, ...] = ()
+    noout: bool = False
+    out: str | None = None
 
 
 class Call(Frozen):

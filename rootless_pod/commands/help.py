@@ -10,6 +10,7 @@ COMMAND = Command(
     arguments=(Argument(name="COMMAND", kind="many", help="The command's words", completes="command"),),
     examples=("rpod help run", "rpod help container ls"),
     needs_userns=False,
+    configuration="none",
 )
 
 

@@ -22,6 +22,7 @@ COMMAND = Command(
     ),
     examples=("rpod version", "rpod version --format '{{.Client.Version}}'", "rpod version --format json"),
     needs_userns=False,
+    configuration="none",
 )
 
 
