@@ -67,6 +67,10 @@ def dispatch(argv: Sequence[str]) -> int:
     values = parsed.values
     if command.configuration == "full" or (command.configuration == "store" and not chosen.root):
         values, chosen = _configured(command, parsed, chosen)
+    if chosen.events_backend == "none":
+        from rootless_pod.state.events import keep_none
+
+        keep_none()
     call = Call(
         command=command,
         values=values,

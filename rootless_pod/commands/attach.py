@@ -27,6 +27,7 @@ def main(call: Call) -> int:
     from rootless_pod.container.exec import running
     from rootless_pod.container.run import Foreground, stay
     from rootless_pod.container.start import Started
+    from rootless_pod.container.tell import tell
     from rootless_pod.monitor.attach import connect, resize, stream_signals
     from rootless_pod.monitor.detachkeys import parse_detach_keys
     from rootless_pod.monitor.signals import SignalWatch
@@ -55,4 +56,5 @@ def main(call: Call) -> int:
             conmon_started=container.state.get("conmon_started"),
             attachment=connect(bundle),
         )
+        tell(context.paths, container.config, "attach")
         return stay(context, container.config, started, foreground, watch)

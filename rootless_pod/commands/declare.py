@@ -141,6 +141,7 @@ class Globals(Frozen):
     module: tuple[str, ...] = ()
     noout: bool = False
     out: str | None = None
+    events_backend: str = "file"
 
 
 class Call(Frozen):

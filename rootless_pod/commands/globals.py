@@ -28,8 +28,11 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
     Option(name="--connection", short="-c", hidden=True, refuse=_REMOTE),
     Option(
         name="--events-backend",
-        hidden=True,
-        refuse="rpod keeps no event log yet; leave the option out",
+        metavar="BACKEND",
+        choices=("file", "none"),
+        default="file",
+        help="Where events are kept: file, or none",
+        refuse="events are kept in a file of rpod's own; use --events-backend file",
     ),
     Option(
         name="--hooks-dir",

@@ -43,6 +43,7 @@ def main(call: Call) -> int:
     from rootless_pod.image.acquire import acquire
     from rootless_pod.image.lookup import list_images
     from rootless_pod.image.mounts import mount_image
+    from rootless_pod.state.events import emit
 
     require_inside("image mount")
     words, everything = call.many("image"), call.flag("all")
@@ -64,6 +65,7 @@ def main(call: Call) -> int:
             sys.stdout.flush()
             code = report(error)
             continue
+        emit(call.paths, "image", "mount", id=image.id, name=word)
         sys.stdout.write(f"{image.id} {path}\n" if len(words) > 1 or everything else f"{path}\n")
     return code
 

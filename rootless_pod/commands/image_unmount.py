@@ -25,6 +25,7 @@ def main(call: Call) -> int:
     """Unmount and print the ids."""
     from rootless_pod.image.lookup import lookup
     from rootless_pod.image.mounts import mounted_images, unmount_image
+    from rootless_pod.state.events import emit
 
     require_inside("image unmount")
     words, everything = call.many("image"), call.flag("all")
@@ -37,6 +38,7 @@ def main(call: Call) -> int:
         try:
             image_id = word if everything else lookup(call.paths, word).id
             if unmount_image(call.paths, image_id, force=call.flag("force") or everything):
+                emit(call.paths, "image", "unmount", id=image_id, name=word)
                 sys.stdout.write(f"{image_id}\n")
         except RpodError as error:
             from rootless_pod.commands.report import report

@@ -41,6 +41,8 @@ COMMAND = Command(
 def main(call: Call) -> int:
     """Write the archive."""
     from rootless_pod.image.save import gather, save
+    from rootless_pod.oci.digest import hex_of
+    from rootless_pod.state.events import emit
 
     output_format, output = call.text("format"), call.text("output")
     if not output and output_format.endswith("-dir"):
@@ -54,7 +56,10 @@ def main(call: Call) -> int:
     )
     if output and output not in ("-", "/dev/stdout"):
         save(images, output_format=output_format, output=output)
-        return 0
-    with os.fdopen(os.dup(1), "wb") as file:
-        save(images, output_format=output_format, output=file)
+    else:
+        output = "/dev/stdout"
+        with os.fdopen(os.dup(1), "wb") as file:
+            save(images, output_format=output_format, output=file)
+    for image in images:
+        emit(call.paths, "image", "save", id=hex_of(image.manifest.config.digest), name=output)
     return 0

@@ -55,12 +55,14 @@ def unused(paths: Paths, *, conditions: tuple[str, ...]) -> list[Volume]:
 
 def prune_volumes(paths: Paths, *, everything: bool, conditions: tuple[str, ...]) -> list[str]:
     """Remove unused volumes (``everything``: named ones too) and return their names."""
+    from rootless_pod.state.events import emit
     from rootless_pod.volumes.volume import remove, sweep
 
     removed = []
     for one in unused(paths, conditions=conditions):
         if everything or one.anonymous:
             remove(paths, one.name)
+            emit(paths, "volume", "prune", id="", name=one.name)
             removed.append(one.name)
     sweep(paths)
     return removed

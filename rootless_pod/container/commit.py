@@ -5,6 +5,7 @@ from __future__ import annotations
 from rootless_pod import log
 from rootless_pod.container.contents import Steady, base_image, find_layers, write_changes, write_tree
 from rootless_pod.container.lookup import find
+from rootless_pod.container.tell import tell
 from rootless_pod.errors import HostUnready, ProgramFailed
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.compose import Composition, compose
@@ -63,20 +64,23 @@ def commit(context: Context, word: str, request: CommitRequest) -> Image:
     )
     with _Paused(context, container) if request.pause and container.status.is_running else _Unpaused():
         if whole:
-            return compose(
+            image = compose(
                 context.paths,
                 composition,
                 lambda sink: write_tree(context, container, sink),
                 single_id=context.namespace.single_id,
             )
-        with Steady(context, container) as steady:
-            layers = find_layers(context, steady.container, base)
-            return compose(
-                context.paths,
-                composition,
-                lambda sink: write_changes(layers, sink),
-                single_id=context.namespace.single_id,
-            )
+        else:
+            with Steady(context, container) as steady:
+                layers = find_layers(context, steady.container, base)
+                image = compose(
+                    context.paths,
+                    composition,
+                    lambda sink: write_changes(layers, sink),
+                    single_id=context.namespace.single_id,
+                )
+    tell(context.paths, container.config, "commit")
+    return image
 
 
 def _platform(base: Image | None) -> dict[str, Any]:

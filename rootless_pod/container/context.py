@@ -6,6 +6,7 @@ import os
 import sys
 
 from rootless_pod.frozen import Frozen
+from rootless_pod.state import events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,4 +43,6 @@ class Context(Frozen):
             argv += ["--storage-opt", f"additionalimagestore={store}"]
         for flag in self.runtime_flags:
             argv += ["--runtime-flag", flag]
+        if not events.are_kept():
+            argv += ["--events-backend", "none"]
         return (*argv, *words)

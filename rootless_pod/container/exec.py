@@ -13,6 +13,7 @@ from rootless_pod.container import drivers, status
 from rootless_pod.container.identity import new_id
 from rootless_pod.container.limits import come_near
 from rootless_pod.container.lookup import Container, read
+from rootless_pod.container.tell import tell
 from rootless_pod.errors import Conflict, Corrupt, Refused
 from rootless_pod.frozen import Frozen
 from rootless_pod.programs import run as programs
@@ -75,13 +76,18 @@ def execute(context: Context, container_id: str, command: ExecCommand, foregroun
     come_near(container.state.get("cgroup"), container_id)
     directory = f"{context.paths.bundle(container_id)}/exec-{new_id()[:16]}"
     os.mkdir(directory, 0o700)
+    tell(context.paths, container.config, "exec")
     if foreground is None:
         # The session's directory belongs to its monitor; it goes with the bundle.
         return _detached(context, container, command, process, runtime, directory)
     try:
         if not command.terminal and not any(_is_terminal(fd) for fd in _used(foreground)):
-            return _direct(container_id, command, process, runtime, directory, foreground)
-        return _monitored(context, container, command, process, runtime, directory, foreground)
+            code: int | None = _direct(container_id, command, process, runtime, directory, foreground)
+        else:
+            code = _monitored(context, container, command, process, runtime, directory, foreground)
+        if code is not None:
+            tell(context.paths, container.config, "exec_died", exit_code=code)
+        return code or 0
     finally:
         from rootless_pod.linux.tree import remove_tree
 
@@ -271,7 +277,8 @@ def _monitored(
     runtime: Runtime,
     directory: str,
     foreground: Foreground,
-) -> int:
+) -> int | None:
+    """Hold the process's streams until it ends; None where the user detached: it goes on."""
     from rootless_pod.monitor import attach
     from rootless_pod.monitor.conmon import start_exec
 
@@ -286,6 +293,4 @@ def _monitored(
             terminal=command.terminal,
             detach_keys=foreground.detach_keys,
         )
-        if how == attach.DETACHED:
-            return 0
-        return session.wait()
+        return None if how == attach.DETACHED else session.wait()

@@ -6,11 +6,13 @@ import os
 
 from rootless_pod.container.contents import write_tree
 from rootless_pod.container.lookup import find
+from rootless_pod.container.tell import tell
 from rootless_pod.errors import HostUnready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.container.context import Context
+    from rootless_pod.container.lookup import Container
 
 
 def export(context: Context, word: str, output: str) -> None:
@@ -23,9 +25,14 @@ def export(context: Context, word: str, output: str) -> None:
         HostUnready: reading or writing failed.
     """
     container = find(context.paths, word)
-    if not output:
+    if output:
+        _write_file(context, container, output)
+    else:
         write_tree(context, container, lambda data: _write_all(1, data))
-        return
+    tell(context.paths, container.config, "export")
+
+
+def _write_file(context: Context, container: Container, output: str) -> None:
     replaces = not os.path.lexists(output) or os.path.isfile(output)
     directory, name = os.path.split(os.path.abspath(os.path.realpath(output)))
     path = f"{directory}/.{name}.{os.getpid()}.tmp" if replaces else output

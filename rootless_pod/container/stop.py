@@ -7,6 +7,7 @@ import os
 from rootless_pod.container import status as states
 from rootless_pod.container.cleanup import read_settled, settle
 from rootless_pod.container.lookup import read
+from rootless_pod.container.tell import tell
 from rootless_pod.errors import Conflict, NotFound, TimedOut
 from rootless_pod.linux import procfs, signals
 from rootless_pod.state.containers import ContainerLock, write_state
@@ -60,6 +61,7 @@ def kill(context: Context, container_id: str, number: int) -> None:
     if container.config.request.restart_policy and number in (*_ENDING, container.config.stop_signal):
         _mark_stopped_by_user(context, container_id)
     send_signal(container, number)
+    tell(context.paths, container.config, "kill")
 
 
 def wait_for_end(container: Container, timeout_seconds: float) -> bool:
@@ -97,6 +99,7 @@ def stop(context: Context, container_id: str, *, timeout_seconds: int | None = N
         _mark_stopped_by_user(context, container_id)
         grace = container.config.request.stop_timeout_seconds if timeout_seconds is None else timeout_seconds
         _end(context, container, grace)
+        tell(context.paths, container.config, "stop")
     try:
         with ContainerLock(context.paths, container_id):
             return _stay_stopped(context, settle(context, _wait_for_monitor(context, container_id)))

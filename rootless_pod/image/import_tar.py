@@ -10,6 +10,7 @@ from rootless_pod.image.compose import Composition, compose
 from rootless_pod.image.instructions import apply_instructions
 from rootless_pod.oci.platform import normalise, parse_platform
 from rootless_pod.oci.reference import parse_reference
+from rootless_pod.state.events import emit
 from rootless_pod.storage.compress import open_compressed
 from rootless_pod.storage.diff import write_layer
 
@@ -59,7 +60,11 @@ def import_image(paths: Paths, request: ImportRequest, *, single_id: bool) -> Im
         system=platform.os if platform else "",
         variant=platform.variant if platform else "",
     )
-    return compose(paths, composition, lambda sink: _write(request.source, sink), single_id=single_id)
+    image = compose(paths, composition, lambda sink: _write(request.source, sink), single_id=single_id)
+    emit(paths, "image", "import", id=image.id, name=request.source)
+    if request.name:
+        emit(paths, "image", "tag", id=image.id, name=request.name)
+    return image
 
 
 def _write(source: str, sink: Callable[[bytes], object]) -> None:

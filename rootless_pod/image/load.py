@@ -21,6 +21,7 @@ from rootless_pod.image.layout import user_layout
 from rootless_pod.image.progress import choose_progress
 from rootless_pod.image.trust.check import check_local_image
 from rootless_pod.oci.reference import Source, parse_reference
+from rootless_pod.state.events import emit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,7 +185,10 @@ def load_file(
     try:
         found = _every(tree, fallback, file if isinstance(file, str) else None)
         options = LoadOptions(platform=platform, single_id=single_id, quiet=quiet, signature_policy=signature_policy)
-        return _install(paths, found, options)
+        loaded = _install(paths, found, options)
+        for one in loaded:
+            emit(paths, "image", "loadfromarchive", id=one.image.id, name=file if isinstance(file, str) else "")
+        return loaded
     finally:
         if isinstance(tree, ArchiveTree):
             tree.close()

@@ -11,6 +11,7 @@ from rootless_pod.image.lookup import HOST_NAME, lookup
 from rootless_pod.image.progress import choose_progress
 from rootless_pod.image.shortname import Resolution, resolve_short_name
 from rootless_pod.oci.reference import parse_reference, parse_source
+from rootless_pod.state.events import emit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def pull(paths: Paths, text: str, options: PullOptions) -> tuple[Image, ...]:
     if source.transport not in ("", "docker"):
         from rootless_pod.image.load import load_source
 
-        return load_source(
+        loaded = load_source(
             paths,
             source,
             platform=options.platform,
@@ -58,6 +59,9 @@ def pull(paths: Paths, text: str, options: PullOptions) -> tuple[Image, ...]:
             quiet=options.quiet,
             signature_policy=options.signature_policy,
         )
+        for one in loaded:
+            emit(paths, "image", "pull", id=one.id, name=text)
+        return loaded
     if text == HOST_NAME:
         return (lookup(paths, text),)
     registries = read_registries()
@@ -75,6 +79,7 @@ def pull(paths: Paths, text: str, options: PullOptions) -> tuple[Image, ...]:
             faults.append(fault)
         else:
             resolution.keep()
+            emit(paths, "image", "pull", id=image.id, name=text)
             return (image,)
     if len(faults) == 1:
         raise faults[0]
@@ -96,7 +101,11 @@ def _pull_all_tags(
             last = fault
             continue
         named = (reference.replace(tag=tag, digest=None) for tag in tags)
-        return tuple(pull_reference(paths, one, registries, options) for one in named)
+        images = []
+        for one in named:
+            images.append(pull_reference(paths, one, registries, options))
+            emit(paths, "image", "pull", id=images[-1].id, name=str(one))
+        return tuple(images)
     assert last is not None
     raise last
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless_pod.errors import Refused, Usage
+from rootless_pod.errors import Refused, RpodError, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.ends import local_source, open_destination, open_source, split_end
 from rootless_pod.image.install import install, resolve, store_use_lock
@@ -10,6 +10,7 @@ from rootless_pod.image.progress import choose_progress
 from rootless_pod.image.registry.connect import Access
 from rootless_pod.image.transfer import TransferOptions, Transferred, transfer
 from rootless_pod.oci.reference import Source, has_registry, parse_reference, parse_source
+from rootless_pod.state.events import emit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +46,20 @@ def push(paths: Paths, image: str, destination: str, options: CopyOptions) -> Tr
     else:
         end = split_end(destination or f"docker://{end.rest}")
     with store_use_lock(paths):
-        return _transfer(paths, opened, end, options.replace(transfer=options.transfer.replace(packs=True)))
+        done = _transfer(paths, opened, end, options.replace(transfer=options.transfer.replace(packs=True)))
+    emit(paths, "image", "push", id=_id_of(paths, image), name=destination or f"{end.transport}://{end.rest}")
+    return done
+
+
+def _id_of(paths: Paths, image: str) -> str:
+    """Return the id of what was pushed; "" if it is gone by now."""
+    from rootless_pod.image.lookup import find_kept, lookup
+
+    try:
+        kept = find_kept(paths, image)
+        return kept.digest.removeprefix("sha256:") if kept is not None else lookup(paths, image).id
+    except RpodError:
+        return ""
 
 
 def _own_place(opened: OpenedSource, image: str) -> str:

@@ -11,6 +11,7 @@ from rootless_pod.image.install import store_use_lock
 from rootless_pod.image.layout import IndexEntry, Layout, open_layout
 from rootless_pod.image.lookup import broken_entries, drop_record, find_kept, list_images, lookup_named, refuse_foreign
 from rootless_pod.oci.reference import parse_reference
+from rootless_pod.state.events import emit
 from rootless_pod.state.record import read_record
 from rootless_pod.storage.prune import prune_layers
 from rootless_pod.storage.store import Store
@@ -59,12 +60,13 @@ def tag_image(paths: Paths, text: str, new_names: tuple[str, ...]) -> None:
 
     kept = find_kept(paths, text)
     digest = kept.digest if kept is not None else ""
+    image_id = digest.removeprefix("sha256:")
     if kept is None:
         image, _name = lookup_named(paths, text)
         if image.is_host:
             raise Usage("image host is this machine itself: it has no other names")
         refuse_foreign(image)
-        digest = image.manifest_digest
+        digest, image_id = image.manifest_digest, image.id
     full = []
     for new in new_names:
         if "@" in new:
@@ -78,6 +80,8 @@ def tag_image(paths: Paths, text: str, new_names: tuple[str, ...]) -> None:
         return put_names(entries, own.replace(name=None), tuple(full))
 
     open_layout(paths).update(change)
+    for new in new_names:
+        emit(paths, "image", "tag", id=image_id, name=new)
 
 
 def untag_image(paths: Paths, text: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -97,7 +101,13 @@ def untag_image(paths: Paths, text: str, names: tuple[str, ...] = ()) -> tuple[s
             raise NotFound(f"{name} is not a name of image {image.id[:12]}", exit_code=125)
         going.append(full)
     _take_names(open_layout(paths), tuple(going))
+    _tell_untagged(paths, image.id, tuple(going))
     return tuple(going)
+
+
+def _tell_untagged(paths: Paths, image_id: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        emit(paths, "image", "untag", id=image_id, name=name)
 
 
 def _take_names(layout: Layout, names: tuple[str, ...]) -> None:
@@ -138,6 +148,7 @@ def remove_image(paths: Paths, text: str, *, force: bool = False) -> Removal:
     layout = open_layout(paths)
     if name is not None and len(image.names) > 1:
         _take_names(layout, (name,))
+        _tell_untagged(paths, image.id, (name,))
         return Removal(untagged=(name,))
     if name is None and len(image.names) > 1 and not force:
         raise Conflict(
@@ -152,6 +163,8 @@ def remove_image(paths: Paths, text: str, *, force: bool = False) -> Removal:
             exit_code=IN_USE_EXIT_CODE,
         )
     _drop(paths, layout, image)
+    _tell_untagged(paths, image.id, image.names)
+    emit(paths, "image", "remove", id=image.id, name=name or next(iter(image.names), ""))
     return Removal(untagged=image.names, deleted=(image.id,))
 
 
@@ -165,10 +178,11 @@ def remove_kept(paths: Paths, kept: IndexEntry) -> Removal:
         return left
 
     open_layout(paths).update(change)
-    return Removal(
-        untagged=(kept.name,) if kept.name else (),
-        deleted=(kept.digest.removeprefix("sha256:"),) if gone[0] else (),
-    )
+    image_id, names = kept.digest.removeprefix("sha256:"), (kept.name,) if kept.name else ()
+    _tell_untagged(paths, image_id, names)
+    if gone[0]:
+        emit(paths, "image", "remove", id=image_id, name=kept.name or "")
+    return Removal(untagged=names, deleted=(image_id,) if gone[0] else ())
 
 
 def _drop(paths: Paths, layout: Layout, image: Image) -> None:
@@ -191,6 +205,8 @@ def remove_broken(paths: Paths) -> tuple[str, ...]:
     gone = {entry.digest for entry in broken}
     if gone:
         open_layout(paths).update(lambda entries: [entry for entry in entries if entry.digest not in gone])
+    for entry in broken:
+        emit(paths, "image", "remove", id=entry.digest.removeprefix("sha256:"), name=entry.name or "")
     return tuple(entry.name or entry.digest for entry in broken)
 
 

@@ -2,7 +2,8 @@
 
 Any process appends; each holds the file's lock for one write, so lines are whole, and times never go back along the
 file. A writer that was killed in the middle leaves a line without an end: the next one begins a new line, and readers
-pass over what is no event. A full file becomes ``events.log.1`` in place of an older one. Reading: ``state/eventlog``.
+pass over what is no event. The first event of a boot is ``system refresh``. A full file becomes ``events.log.1`` in
+place of an older one. Reading: ``state/eventlog``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ OLD_LOG = "events.log.1"
 SIZE_MAX = 1_000_000
 NOBODY: Mapping[str, str] = {}
 _OPEN = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+_FIRST: dict[str, object] = {"type": "system", "action": "refresh"}
 _state = {"kept": True}
 
 
@@ -54,7 +56,9 @@ def emit(
     """
     if not _state["kept"]:
         return
-    event: dict[str, object] = {"type": kind, "action": action, "id": id}
+    event: dict[str, object] = {"type": kind, "action": action}
+    if id:
+        event["id"] = id
     if name:
         event["name"] = name
     if image:
@@ -73,10 +77,11 @@ def append(directory: str, event: dict[str, object], *, size_max: int = SIZE_MAX
     """Append one event to the log in ``directory`` (made if missing); after an OSError there is no part of it."""
     fd = _open_locked(directory, size_max)
     try:
-        event = {"time_ns": time.time_ns(), **event}
-        line = f"{jsontext.dumps(event)}\n".encode()
         size = os.fstat(fd).st_size
-        if size and os.pread(fd, 1, size - 1) != b"\n":
+        line = _line(event)
+        if not size and not os.path.exists(f"{directory}/{OLD_LOG}"):
+            line = _line(_FIRST) + line
+        elif size and os.pread(fd, 1, size - 1) != b"\n":
             line = b"\n" + line
         written = os.write(fd, line)
         if written < len(line):
@@ -84,6 +89,10 @@ def append(directory: str, event: dict[str, object], *, size_max: int = SIZE_MAX
             raise OSError(28, "no space left on device")
     finally:
         os.close(fd)
+
+
+def _line(event: dict[str, object]) -> bytes:
+    return f"{jsontext.dumps({'time_ns': time.time_ns(), **event})}\n".encode()
 
 
 def _open_locked(directory: str, size_max: int) -> int:

@@ -11,6 +11,7 @@ import os
 
 from rootless_pod.errors import Conflict, NotFound, Refused, Usage
 from rootless_pod.frozen import Frozen
+from rootless_pod.state.events import emit
 from rootless_pod.state.lock import Lock
 from rootless_pod.state.names import check_name
 from rootless_pod.state.record import read_record, write_record
@@ -80,6 +81,8 @@ def create(
             raise
         if not exist_ok:
             raise Conflict(f"volume with name {name} already exists", remedy="use another name") from cause
+    else:
+        emit(paths, "volume", "create", id="", name=name)
     return read(paths, name)
 
 
@@ -179,6 +182,7 @@ def remove(paths: Paths, name: str, *, used_by: Sequence[str] = ()) -> None:
         os.rename(_directory(paths, check_name(name)), aside)
     except FileNotFoundError:
         return
+    emit(paths, "volume", "remove", id="", name=name)
     _delete_tree(aside)
 
 

@@ -17,8 +17,10 @@ EACH = 50
 
 
 def lines_of(directory: Path) -> list[bytes]:
+    """Return the lines of both logs, without the one that begins a boot."""
     old = directory / events.OLD_LOG
-    return (old.read_bytes() if old.exists() else b"").splitlines() + (directory / events.LOG).read_bytes().splitlines()
+    text = (old.read_bytes() if old.exists() else b"") + (directory / events.LOG).read_bytes()
+    return [line for line in text.splitlines() if b'"refresh"' not in line]
 
 
 def in_children(work) -> None:
@@ -101,12 +103,18 @@ def test_what_cannot_be_written_is_said_and_fails_nothing(tmp_path: Path, capfd:
     assert "the event volume create is not in the event log" in capfd.readouterr().err
 
 
+def test_the_log_of_a_boot_begins_with_one_refresh(tmp_path: Path) -> None:
+    in_children(lambda number: events.append(str(tmp_path), {"id": str(number)}))
+    whole = (tmp_path / events.LOG).read_bytes().splitlines()
+    assert [b'"refresh"' in line for line in whole] == [True] + [False] * PROCESSES
+
+
 def test_an_event_says_only_what_it_has(tmp_path: Path) -> None:
     paths = Paths(graphroot=str(tmp_path), runroot=str(tmp_path), boot_id="b")
-    events.emit(paths, "volume", "create", id="v")
+    events.emit(paths, "volume", "create", id="", name="v")
     events.emit(paths, "container", "died", id="c", name="n", image="i", exit_code=0, attributes={"a": "b"})
     first, second = (json.loads(line) for line in lines_of(Path(paths.events)))
-    assert set(first) == {"time_ns", "type", "action", "id"}
+    assert set(first) == {"time_ns", "type", "action", "name"}
     assert {key: second[key] for key in ("exit_code", "attributes", "name", "image")} == {
         "exit_code": 0, "attributes": {"a": "b"}, "name": "n", "image": "i",
     }  # fmt: skip
