@@ -24,14 +24,9 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Stay with the container until it ends or the keys detach; return its exit code."""
-    from rootless_pod.container.exec import running
-    from rootless_pod.container.run import Foreground, stay
-    from rootless_pod.container.start import Started
-    from rootless_pod.container.tell import tell
-    from rootless_pod.monitor.attach import connect, resize, stream_signals
+    from rootless_pod.container.attached import join
+    from rootless_pod.container.run import Foreground
     from rootless_pod.monitor.detachkeys import parse_detach_keys
-    from rootless_pod.monitor.signals import SignalWatch
-    from rootless_pod.monitor.terminal import window_size
 
     ids = selected(call)
     if len(ids) != 1:
@@ -42,19 +37,4 @@ def main(call: Call) -> int:
         detach_keys=parse_detach_keys(call.text("detach_keys")),
         sig_proxy=call.flag("sig_proxy"),
     )
-    container = running(context, ids[0])
-    bundle = context.paths.bundle(container.id)
-    with SignalWatch(stream_signals(proxy=foreground.sig_proxy)) as watch:
-        size = window_size(0) if container.config.request.process.terminal and foreground.stdin else None
-        if size is not None:
-            resize(bundle, *size)
-        started = Started(
-            id=container.id,
-            pid=container.status.pid,
-            bundle=bundle,
-            conmon_pid=container.state.get("conmon_pid", 0),
-            conmon_started=container.state.get("conmon_started"),
-            attachment=connect(bundle),
-        )
-        tell(context.paths, container.config, "attach")
-        return stay(context, container.config, started, foreground, watch)
+    return join(context, ids[0], foreground)

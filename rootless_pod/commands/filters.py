@@ -40,12 +40,6 @@ def _label_matches(labels: dict[str, str], value: str) -> bool:
     return key in labels and (not separator or labels[key] == wanted)
 
 
-def labels_of(container: Container) -> dict[str, str]:
-    """Return the labels given with ``--label``; the last of the same key counts."""
-    pairs = (text.partition("=") for text in container.config.request.process.labels)
-    return {key: value for key, _separator, value in pairs}
-
-
 def _name(one: Container, value: str, _all: list[Container]) -> bool:
     import re
 
@@ -125,8 +119,8 @@ def _until(one: Container, value: str, _all: list[Container]) -> bool:
 _TESTS: dict[str, Callable[[Container, str, list[Container]], bool]] = {
     "id": lambda one, value, _all: one.id.startswith(value),
     "name": _name,
-    "label": lambda one, value, _all: _label_matches(labels_of(one), value),
-    "label!": lambda one, value, _all: not _label_matches(labels_of(one), value),
+    "label": lambda one, value, _all: _label_matches(one.config.labels, value),
+    "label!": lambda one, value, _all: not _label_matches(one.config.labels, value),
     "status": _status,
     "exited": _exited,
     "ancestor": _ancestor,
@@ -137,5 +131,5 @@ _TESTS: dict[str, Callable[[Container, str, list[Container]], bool]] = {
     "until": _until,
     "restart-policy": _restart_policy,
     "should-start-on-boot": _starts_on_boot,
-    "command": lambda one, value, _all: bool(one.config.command) and one.config.command[0] == value,
+    "command": lambda one, value, _all: bool(one.config.words) and one.config.words[0] == value,
 }

@@ -6,7 +6,7 @@ import sys
 import time
 
 from rootless_pod.commands.declare import Call, Command, Option, flag, text, texts
-from rootless_pod.commands.table import print_table
+from rootless_pod.commands.table import print_table, wants_json
 from rootless_pod.commands.times import ago, exited, up
 from rootless_pod.container import lookup
 from rootless_pod.container import status as states
@@ -79,7 +79,7 @@ def _print_once(call: Call) -> None:
     paths = call.paths
     found = sort_containers(chosen(call, paths), call.text("sort"), paths)
     form = call.text("format")
-    if form == "json":
+    if form and wants_json(form):
         from rootless_pod.commands.template import pretty_json
 
         sys.stdout.write(pretty_json([json_row(paths, one, size=call.flag("size")) for one in found]) + "\n")
@@ -127,15 +127,16 @@ def chosen(call: Call, paths: Paths) -> list[Container]:
 
 
 def sort_containers(found: list[Container], field: str, paths: Paths) -> list[Container]:
-    """Return them in podman's order: newest first by default, otherwise by the field."""
+    """Return them in podman's order: oldest first by default, otherwise by the field."""
     if field in ("created", "runningfor"):
-        return sorted(found, key=lambda one: -one.config.created_ns)
+        by_start = field == "runningfor"
+        return sorted(found, key=lambda one: one.status.started_ns if by_start else one.config.created_ns)
     if field == "size":
         from rootless_pod.container.inspect import size_of_changes
 
         return sorted(found, key=lambda one: size_of_changes(paths, one.id))
     keys: dict[str, Callable[[Container], str]] = {
-        "command": lambda one: " ".join(one.config.command),
+        "command": lambda one: " ".join(one.config.words),
         "id": lambda one: one.id,
         "image": lambda one: one.config.image_name,
         "names": lambda one: one.config.name,
@@ -178,8 +179,7 @@ def ports_words(container: Container) -> str:
 
 def row(paths: Paths, container: Container, *, whole: bool, size: bool) -> dict[str, Any]:
     """Return every field a template may name, as words."""
-    config, command = container.config, " ".join(container.config.command)
-    labels = dict(word.partition("=")[::2] for word in config.request.process.labels)
+    config, command = container.config, " ".join(container.config.words)
     created = config.created_ns / 1e9
     values: dict[str, Any] = {
         "ID": config.id if whole else config.id[:_SHOWN_ID],
@@ -188,19 +188,20 @@ def row(paths: Paths, container: Container, *, whole: bool, size: bool) -> dict[
         "Command": command if whole or len(command) <= _SHOWN_WORDS else f"{command[:_SHOWN_WORDS]}...",
         "RunningFor": ago(created),
         "CreatedHuman": ago(created),
-        "Created": ago(created),
         "Status": status_words(container),
         "State": container.status.name,
         "Ports": ports_words(container),
         "Names": config.name,
-        "Mounts": ",".join(one["Destination"] for one in container.state.get("mounts", ())),
-        "Labels": labels,
-        "Networks": str((container.state.get("network") or {}).get("mode", "")),
+        "Mounts": _destinations(container),
+        "Labels": config.labels,
+        "Networks": "",
         "Pid": container.status.pid,
         "PID": container.status.pid,
         "ExitCode": container.status.exit_code,
         "Exited": container.status.name == states.EXITED,
         "AutoRemove": config.request.auto_remove,
+        "IsInfra": False,
+        "CIDFile": config.request.cid_file,
         "Restarts": container.state.get("restarts", 0),
         "Pod": "",
         "PodName": "",
@@ -216,12 +217,24 @@ def row(paths: Paths, container: Container, *, whole: bool, size: bool) -> dict[
 def _moments(container: Container) -> dict[str, Any]:
     from rootless_pod.commands.times import go_time
 
-    status = container.status
+    status, created = container.status, go_time(container.config.created_ns)
     return {
-        "CreatedAt": go_time(container.config.created_ns),
-        "StartedAt": status.started_ns // 10**9,
-        "ExitedAt": status.finished_ns // 10**9,
+        "Created": created,
+        "CreatedAt": created,
+        "StartedAt": _unix(status.started_ns),
+        "ExitedAt": _unix(status.finished_ns),
     }
+
+
+def _unix(moment_ns: int) -> int:
+    """Return seconds since 1970; what did not happen was, to Go, in the year 1."""
+    from rootless_pod.container.moments import NO_UNIX_SECONDS
+
+    return moment_ns // 10**9 if moment_ns else NO_UNIX_SECONDS
+
+
+def _destinations(container: Container) -> list[str]:
+    return sorted(one["Destination"] for one in container.state.get("mounts", ()))
 
 
 def _namespaces(pid: int) -> dict[str, str]:
@@ -262,25 +275,24 @@ def _size(paths: Paths, container: Container) -> str:
 def json_row(paths: Paths, container: Container, *, size: bool) -> dict[str, Any]:
     """Return one object of ``--format json``, with podman's fields and types."""
     from rootless_pod.container.inspect import size_of_changes
-    from rootless_pod.container.moments import NO_UNIX_SECONDS
 
     config, status = container.config, container.status
     network = container.state.get("network") or {}
     ports = network.get("ports") or [one.as_dict() for one in config.request.network.publish]
-    labels = dict(word.partition("=")[::2] for word in config.request.process.labels)
     return {
         "AutoRemove": config.request.auto_remove,
-        "Command": list(config.command),
+        "Command": list(config.words),
+        "CIDFile": config.request.cid_file,
         "CreatedAt": ago(config.created_ns / 1e9),
         "Exited": status.name == states.EXITED,
-        "ExitedAt": status.finished_ns // 10**9 if status.finished_ns else NO_UNIX_SECONDS,
+        "ExitedAt": _unix(status.finished_ns),
         "ExitCode": status.exit_code,
         "Id": config.id,
         "Image": config.image_name,
         "ImageID": config.image_id,
         "IsInfra": False,
-        "Labels": labels or None,
-        "Mounts": [one["Destination"] for one in container.state.get("mounts", ())],
+        "Labels": config.labels or None,
+        "Mounts": _destinations(container),
         "Names": [config.name],
         "Namespaces": {key: value for key, value in _namespaces(status.pid).items() if value},
         "Networks": [],
@@ -300,7 +312,7 @@ def json_row(paths: Paths, container: Container, *, size: bool) -> dict[str, Any
         or None,
         "Restarts": container.state.get("restarts", 0),
         "Size": {"rwSize": size_of_changes(paths, config.id)} if size else None,
-        "StartedAt": status.started_ns // 10**9 if status.started_ns else NO_UNIX_SECONDS,
+        "StartedAt": _unix(status.started_ns),
         "State": status.name,
         "Status": status_words(container),
         "Created": config.created_ns // 10**9,

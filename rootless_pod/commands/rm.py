@@ -47,6 +47,7 @@ def main(call: Call) -> int:
         for one in list_all(context.paths):
             if set(one.config.joined.values()) & set(ids) and one.id not in ids:
                 ids.insert(0, one.id)
+        words = {}
 
     def take(container_id: str) -> str | None:
         try:

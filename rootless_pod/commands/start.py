@@ -84,12 +84,17 @@ def _start_attached(call: Call, context: Context, container_id: str) -> int:
     from rootless_pod.monitor.signals import SignalWatch
     from rootless_pod.state.containers import FOREGROUND, ContainerLock
 
-    config = read(context.paths, container_id).config
+    container = read(context.paths, container_id)
+    config = container.config
     foreground = Foreground(
         stdin=call.flag("interactive"),
         detach_keys=parse_detach_keys(call.text("detach_keys")),
         sig_proxy=call.flag("sig_proxy"),
     )
+    if container.status.is_running:
+        from rootless_pod.container.attached import join
+
+        return join(context, container_id, foreground)
     lock = ContainerLock(context.paths, container_id, FOREGROUND)
     with SignalWatch(stream_signals(proxy=foreground.sig_proxy)) as watch:
         _take_foreground(context, container_id, lock)

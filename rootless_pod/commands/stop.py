@@ -19,7 +19,7 @@ COMMAND = Command(
     name="stop",
     summary="Stop running containers",
     help="Sends the stop signal, waits, then kills. A container that does not run is left alone.",
-    options=(flag("--all", "Stop all running containers", "-a"), CIDFILE, FILTER, IGNORE, LATEST, TIME),
+    options=(flag("--all", "Stop all containers", "-a"), CIDFILE, FILTER, IGNORE, LATEST, TIME),
     arguments=(Argument(name="CONTAINERS", kind="many", help="Names or ids", completes="container"),),
     examples=("rpod stop web", "rpod stop -t 0 --all"),
 )
@@ -36,4 +36,4 @@ def main(call: Call) -> int:
         stop(context, container_id, timeout_seconds=seconds)
         return name
 
-    return for_each(selected(call, among=lambda one: one.status.is_running or bool(one.state.get("restart"))), end)
+    return for_each(selected(call), end)

@@ -15,6 +15,14 @@ _LEAST_WIDTH = 12
 _BLANKS = 2
 
 
+def wants_json(form: str) -> bool:
+    """Say whether ``--format`` asks for JSON of the whole list: ``json`` or ``{{json .}}``."""
+    text = form.strip()
+    return text == "json" or (
+        text[:2] == "{{" and text[-2:] == "}}" and text[2:-2].split() in (["json"], ["json", "."])
+    )
+
+
 def align(rows: Sequence[Sequence[str]]) -> str:
     """Return the rows as lines; the last cell of a line is not padded.
 

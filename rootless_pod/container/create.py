@@ -51,6 +51,8 @@ def create(context: Context, request: ContainerRequest, image: Image | None) -> 
             image_id=image.id if image is not None else "",
             image_name=_image_name(request, image),
             command=_shown_command(request, image),
+            entrypoint=_entrypoint_words(request, image),
+            labels=_labels(request, image),
             stop_signal=stop_signal(request, image),
             joined=joined,
         )
@@ -129,6 +131,21 @@ def _shown_command(request: ContainerRequest, image: Image | None) -> tuple[str,
     from rootless_pod.spec.process import compose_args
 
     return compose_args(request.process.replace(init=False), image.config if image is not None else None)
+
+
+def _entrypoint_words(request: ContainerRequest, image: Image | None) -> int:
+    from rootless_pod.spec.process import parse_entrypoint
+
+    entrypoint = parse_entrypoint(request.process.entrypoint)
+    if entrypoint is None and image is not None:
+        entrypoint = image.config.entrypoint
+    return len(entrypoint or ())
+
+
+def _labels(request: ContainerRequest, image: Image | None) -> dict[str, str]:
+    labels = dict(image.config.labels) if image is not None else {}
+    labels.update(text.partition("=")[::2] for text in request.process.labels)
+    return labels
 
 
 def stop_signal(request: ContainerRequest, image: Image | None) -> int:

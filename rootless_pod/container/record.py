@@ -18,9 +18,10 @@ VERSION = 1
 
 
 class ContainerConfig(Frozen):
-    """A created container. ``command`` is what it runs (entrypoint and words), as ``ps`` shows it.
+    """A created container. ``command`` is what it runs, ``entrypoint`` how many of its words are the entrypoint.
 
-    ``anonymous_volumes`` are the volumes made for it alone, removed with it. ``joined`` maps a namespace
+    ``labels`` are the image's and the caller's, the latter win. ``anonymous_volumes`` are the volumes made for it
+    alone, removed with it. ``joined`` maps a namespace
     (``network``, ``pid``, ``ipc``, ``uts``, ``user``) to the id of the container it is shared with.
     """
 
@@ -31,10 +32,17 @@ class ContainerConfig(Frozen):
     image_id: str = ""
     image_name: str = ""
     command: tuple[str, ...] = ()
+    entrypoint: int = 0
+    labels: dict[str, str] = {}
     driver: str = ""
     stop_signal: int = 15
     anonymous_volumes: tuple[str, ...] = ()
     joined: dict[str, str] = {}
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What it runs without the entrypoint, as ``ps`` shows it."""
+        return self.command[self.entrypoint :]
 
     @property
     def rootfs(self) -> str:

@@ -264,7 +264,9 @@ class _Making(Frozen):
                 user = user.replace(name=name or str(user.uid), home=user.home if not name else "/")
             if accounts.group and not user.group_listed:
                 lines["/etc/group"].append(group_line(user, request.group_entry, name=name))
-            lines["/etc/passwd"] += [_host_passwd_line(wanted, home) for wanted in request.hostusers]
+            listed = {row[0] for row in accounts.passwd}
+            wanted = [one for one in request.hostusers if one not in listed]
+            lines["/etc/passwd"] += [_host_passwd_line(one, home) for one in wanted]
         if not request.read_only:
             appends = tuple((path, line) for path, added in lines.items() for line in added)
             return tuple(files), appends, user

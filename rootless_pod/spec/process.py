@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rootless_pod.spec.request import SpecRequest
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+CANNOT_INVOKE = 126
 INIT_TARGET = "/run/rpod-init"
 _PROXY_NAMES = [
     "http_proxy",
@@ -157,6 +158,7 @@ def choose_directory(request: SpecRequest, image: ImageConfig | None) -> str:
             raise Usage(
                 f"the working directory {request.working_dir!r} is invalid, it needs to be an absolute path",
                 remedy=f"use --workdir /{request.working_dir}",
+                exit_code=CANNOT_INVOKE,
             )
         return _normal(request.working_dir)
     directory = image.working_dir if image else ""

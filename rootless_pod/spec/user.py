@@ -87,6 +87,7 @@ def find_user(accounts: Accounts, text: str, group_add: Sequence[str] = ()) -> U
         raise NotFound(
             f"unable to find user {user_text}: no matching entries in passwd file",
             remedy="use a name of the image's /etc/passwd, or a number",
+            exit_code=126,
         )
     uid = int(row[2]) if row else int(user_text or "0")
     name = row[0] if row else ""
@@ -128,6 +129,7 @@ def _find_group(accounts: Accounts, text: str) -> int:
         raise NotFound(
             f"unable to find group {text}: no matching entries in group file",
             remedy="use a name of the image's /etc/group, or a number",
+            exit_code=126,
         )
     return int(text)
 
