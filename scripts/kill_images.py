@@ -6,13 +6,11 @@ After each batch ``system check`` has to find no damage, and a pull and a load h
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import io
 import itertools
 import os
 import random
-import shutil
 import signal
 import statistics
 import subprocess
@@ -23,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from worlds import CONFIG, Failure, World, images
+from worlds import CONFIG, Failure, World, images, play
 
 BATCH_PAIRS = 6
 KINDS = ("pull", "load", "commit", "rmi", "prune")
@@ -44,7 +42,7 @@ class ImageKills:
 
     def __init__(self, world: World, seed: int, *, say: Callable[[str], None]) -> None:
         self.world, self.say = world, say
-        self.random = random.Random(seed)
+        self.seed, self.random = seed, random.Random(seed)
         self.rows = {kind: Row() for kind in KINDS}
         self.typical = dict.fromkeys(KINDS, 0.2)
         self.pairs = itertools.cycle(itertools.combinations_with_replacement(KINDS, 2))
@@ -224,37 +222,23 @@ class ImageKills:
         return lines
 
 
+def run(test: ImageKills, kills: int) -> None:
+    test.prepare()
+    test.run(kills)
+
+
+def summary(test: ImageKills, seconds: float, broken: bool) -> str:
+    return (
+        f"{test.kills} kills in {test.pairs_done} pairs in {seconds:.0f} s, seed {test.seed}; {test.checks} times system check, "
+        f"slowest {test.slowest_check:.1f} s, {test.leftovers} leftovers named, {'a promise broken' if broken else 'no damage'}"
+    )
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rpod", required=True)
-    parser.add_argument("-n", type=int, default=200, help="how many kills")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    parser.add_argument("--storage-driver", default="")
-    parser.add_argument("--runtime", default="")
-    parser.add_argument("--keep", action="store_true", help="leave the store behind after a failure")
-    options = parser.parse_args()
-    print(f"kill-test-images: seed {options.seed} (repeat with --seed {options.seed})", flush=True)
-    given = (("storage-driver", options.storage_driver), ("runtime", options.runtime))
-    world = World(options.rpod, *(f"--{name}={value}" for name, value in given if value))
-    test = ImageKills(world, options.seed, say=lambda text: print(f"kill-test-images: {text}", flush=True))
-    began, code = time.monotonic(), 0
-    try:
-        world.make_image()
-        test.prepare()
-        test.run(options.n)
-    except Failure as failure:
-        print(f"kill-test-images: FAILED: {failure}", file=sys.stderr)
-        code = 1
-    finally:
-        if code and options.keep:
-            print(f"kill-test-images: kept: {' '.join(world.argv())}")
-        else:
-            world.end()
-            shutil.rmtree(world.place, ignore_errors=True)
-    print("\n".join(test.table()))
-    print(f"\n{test.kills} kills in {test.pairs_done} pairs in {time.monotonic() - began:.0f} s, seed {options.seed}; {test.checks} times system check, "
-          f"slowest {test.slowest_check:.1f} s, {test.leftovers} leftovers named, {'a promise broken' if code else 'no damage'}; {world.describe()}")  # fmt: skip
-    return code
+    return play(
+        "kill-test-images", __doc__, kills=200, run=run, summary=summary,
+        make=lambda world, seed, say: ImageKills(world, seed, say=say),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

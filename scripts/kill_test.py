@@ -6,7 +6,6 @@ stuck, what runs must be shown as running; after a batch ``rm -fa`` must leave n
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
 import statistics
@@ -18,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from worlds import Failure, World, processes
+from worlds import Failure, World, play, processes
 
 LONG, SHORT = 4.0, 0.15
 LET_LIVE = ("rpod", "pause", "network helper")
@@ -113,7 +112,7 @@ class KillTest:
 
     def __init__(self, world: World, seed: int, *, say: Callable[[str], None]) -> None:
         self.world, self.say = world, say
-        self.random = random.Random(seed)
+        self.seed, self.random = seed, random.Random(seed)
         self.rows: dict[tuple[str, str], Row] = {}
         self.missed = Counter[str]()
         self.number = self.kills = 0
@@ -280,41 +279,24 @@ class KillTest:
         return lines
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rpod", required=True)
-    parser.add_argument("-n", type=int, default=240, help="how many kills")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    parser.add_argument("--storage-driver", default="")
-    parser.add_argument("--runtime", default="")
-    parser.add_argument("--keep", action="store_true", help="leave the store behind after a failure")
-    options = parser.parse_args()
-    print(f"kill-test: seed {options.seed} (repeat with --seed {options.seed})", flush=True)
-    chosen = [
-        f"--{name}={value}"
-        for name, value in (("storage-driver", options.storage_driver), ("runtime", options.runtime))
-        if value
-    ]
-    world = World(options.rpod, *chosen)
-    test = KillTest(world, options.seed, say=lambda text: print(f"kill-test: {text}", flush=True))
-    began, code = time.monotonic(), 0
-    try:
-        world.make_image()
-        test.calibrate()
-        test.run(options.n)
-    except Failure as failure:
-        print(f"kill-test: FAILED: {failure}", file=sys.stderr)
-        code = 1
-    finally:
-        if code and options.keep:
-            print(f"kill-test: kept: {' '.join(world.argv())}")
-        else:
-            world.end()
-    print("\n".join(test.table()))
+def run(test: KillTest, kills: int) -> None:
+    test.calibrate()
+    test.run(kills)
+
+
+def summary(test: KillTest, seconds: float, _broken: bool) -> str:
     missed = ", ".join(f"{name} {count}" for name, count in sorted(test.missed.items())) or "none"
-    print(f"\n{test.kills} kills in {time.monotonic() - began:.0f} s, seed {options.seed}; slowest rm -fa {test.slowest_removal:.1f} s; "
-          f"no victim found in time: {missed}; {world.describe()}")  # fmt: skip
-    return code
+    return (
+        f"{test.kills} kills in {seconds:.0f} s, seed {test.seed}; slowest rm -fa {test.slowest_removal:.1f} s; "
+        f"no victim found in time: {missed}"
+    )
+
+
+def main() -> int:
+    return play(
+        "kill-test", __doc__, kills=240, run=run, summary=summary,
+        make=lambda world, seed, say: KillTest(world, seed, say=say),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

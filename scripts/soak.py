@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from worlds import Failure, World
+from worlds import Failure, World, driver_options
 
 # Exit files are kept for a while, for a ``wait`` beside --rm: some 512 of them, each one page; swept by one end in sixteen.
 EXIT_FILES = 512 + 300
@@ -152,12 +152,7 @@ def main() -> int:
     parser.add_argument("--storage-driver", default="")
     parser.add_argument("--runtime", default="")
     options = parser.parse_args()
-    chosen = [
-        f"--{name}={value}"
-        for name, value in (("storage-driver", options.storage_driver), ("runtime", options.runtime))
-        if value
-    ]
-    world = World(options.rpod, *chosen)
+    world = World(options.rpod, *driver_options(options))
     try:
         world.make_image()
         print("\n".join(soak(world, options.minutes * 60, options.parallel)))

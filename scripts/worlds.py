@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import hashlib
 import io
 import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -15,8 +17,9 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "endtoend"))
 import images
@@ -224,3 +227,58 @@ class World:
         time.sleep(0.1)
         shutil.rmtree(self.run_place, ignore_errors=True)
         shutil.rmtree(self.place, ignore_errors=True)
+
+
+class Killing(Protocol):
+    """A test that kills: what is printed of it at the end."""
+
+    def table(self) -> list[str]:
+        """Return the rows of what was killed."""
+        ...
+
+
+def play(
+    name: str,
+    description: str | None,
+    *,
+    kills: int,
+    make: Callable[[World, int, Callable[[str], None]], Killing],
+    run: Callable[[Any, int], None],
+    summary: Callable[[Any, float, bool], str],
+) -> int:
+    """Read the options all kill tests have, make a world and a test in it, run it, print; return the exit code.
+
+    ``summary`` gets the test, the seconds it took and whether a promise was broken.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rpod", required=True)
+    parser.add_argument("-n", type=int, default=kills, help="how many kills")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--storage-driver", default="")
+    parser.add_argument("--runtime", default="")
+    parser.add_argument("--keep", action="store_true", help="leave the store behind after a failure")
+    options = parser.parse_args()
+    print(f"{name}: seed {options.seed} (repeat with --seed {options.seed})", flush=True)
+    world = World(options.rpod, *driver_options(options))
+    test = make(world, options.seed, lambda text: print(f"{name}: {text}", flush=True))
+    began, broken = time.monotonic(), False
+    try:
+        world.make_image()
+        run(test, options.n)
+    except Failure as failure:
+        print(f"{name}: FAILED: {failure}", file=sys.stderr)
+        broken = True
+    finally:
+        if broken and options.keep:
+            print(f"{name}: kept: {' '.join(world.argv())}")
+        else:
+            world.end()
+    print("\n".join(test.table()))
+    print(f"\n{summary(test, time.monotonic() - began, broken)}; {world.describe()}")
+    return int(broken)
+
+
+def driver_options(options: argparse.Namespace) -> list[str]:
+    """Return the drivers a script was told to use, as rpod takes them."""
+    given = (("storage-driver", options.storage_driver), ("runtime", options.runtime))
+    return [f"--{name}={value}" for name, value in given if value]

@@ -71,6 +71,23 @@ def read_features(name: str, probes_dir: str | None) -> Features:
     return features
 
 
+class Program:
+    """An installed network program, asked once. ``probes_dir`` caches what it can do (None: ask each time)."""
+
+    name = ""
+
+    def __init__(self, probes_dir: str | None = None) -> None:
+        """Nothing is run yet."""
+        self.probes_dir = probes_dir
+        self._features: Features | None = None
+
+    def features(self) -> Features:
+        """Return what the installed program can do (HostUnready if there is none)."""
+        if self._features is None:
+            self._features = read_features(self.name, self.probes_dir)
+        return self._features
+
+
 def _read_cache(cache: str, key: list[int | str]) -> Features | None:
     try:
         record = jsontext.loads(read_bytes(cache))

@@ -10,9 +10,7 @@ import os
 
 from rootless_pod.errors import ProgramFailed, Refused, Usage
 from rootless_pod.linux import link
-from rootless_pod.programs.run import spawn
 from rootless_pod.slirp.driver import (
-    LOG_NAME,
     MTU,
     Addresses,
     Features,
@@ -21,9 +19,9 @@ from rootless_pod.slirp.driver import (
     PortMapping,
     await_line,
     failure,
-    open_log,
 )
-from rootless_pod.slirp.features import read_features
+from rootless_pod.slirp.features import Program
+from rootless_pod.slirp.launch import launch
 
 NAME = "pasta"
 SINCE = {
@@ -163,21 +161,10 @@ def _kill_on_hangup(pipe_fd: int, pid: int) -> None:
     fcntl.fcntl(pipe_fd, fcntl.F_SETFL, fcntl.fcntl(pipe_fd, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-class Pasta:
-    """The driver. ``probes_dir`` caches what the program can do (None: ask each time)."""
+class Pasta(Program):
+    """The driver."""
 
     name = NAME
-
-    def __init__(self, probes_dir: str | None = None) -> None:
-        """Nothing is run yet."""
-        self.probes_dir = probes_dir
-        self._features: Features | None = None
-
-    def features(self) -> Features:
-        """Return what the installed program can do (HostUnready if there is none)."""
-        if self._features is None:
-            self._features = read_features(NAME, self.probes_dir)
-        return self._features
 
     def check(self, request: HelperRequest) -> None:
         """Refuse what pasta can't do: SCTP ports, options that are ours."""
@@ -228,20 +215,9 @@ class Pasta:
         closed, for as long as the descriptor pasta inherits stays open.
         """
         words = argv(self.features(), request)
-        log = open_log(request.run_dir)
-        try:
-            ready_fd, ready_write = os.pipe2(os.O_CLOEXEC)
-            try:
-                pid = spawn(words, fds={1: log, 2: log, _PID_FD: ready_write, _EXIT_FD: exit_fd}, new_session=True)
-            except BaseException:
-                os.close(ready_fd)
-                raise
-            finally:
-                os.close(ready_write)
-        finally:
-            os.close(log)
-        _kill_on_hangup(exit_fd, pid)
-        return Helper(argv=words, pid=pid, ready_fd=ready_fd, log_path=f"{request.run_dir}/{LOG_NAME}")
+        helper = launch(words, request.run_dir, ready_as=_PID_FD, fds={_EXIT_FD: exit_fd})
+        _kill_on_hangup(exit_fd, helper.pid)
+        return helper
 
     def wait_ready(self, request: HelperRequest, helper: Helper) -> None:  # noqa: ARG002 - the protocol's signature
         """Wait for the pid in the pipe: the interface and all ports work by then.

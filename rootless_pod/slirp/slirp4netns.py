@@ -12,10 +12,8 @@ from rootless_pod import log
 from rootless_pod.errors import Conflict, ProgramFailed, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.linux import link
-from rootless_pod.programs.run import spawn
 from rootless_pod.slirp import slirp4netns_api as api
 from rootless_pod.slirp.driver import (
-    LOG_NAME,
     MTU,
     Addresses,
     Features,
@@ -24,9 +22,9 @@ from rootless_pod.slirp.driver import (
     PortMapping,
     await_line,
     failure,
-    open_log,
 )
-from rootless_pod.slirp.features import read_features
+from rootless_pod.slirp.features import Program
+from rootless_pod.slirp.launch import launch
 
 NAME = "slirp4netns"
 SINCE = {
@@ -171,21 +169,10 @@ def _check_udp(mapping: PortMapping) -> None:
         log.warn(f"-p {mapping}: slirp4netns answers udp clients on other machines, not at 127.0.0.1; {remedy}")
 
 
-class Slirp4netns:
-    """The driver. ``probes_dir`` caches what the program can do (None: ask each time)."""
+class Slirp4netns(Program):
+    """The driver."""
 
     name = NAME
-
-    def __init__(self, probes_dir: str | None = None) -> None:
-        """Nothing is run yet."""
-        self.probes_dir = probes_dir
-        self._features: Features | None = None
-
-    def features(self) -> Features:
-        """Return what the installed program can do (HostUnready if there is none)."""
-        if self._features is None:
-            self._features = read_features(NAME, self.probes_dir)
-        return self._features
 
     def check(self, request: HelperRequest) -> None:
         """Refuse what slirp4netns can't do: a fixed address, IPv6 or SCTP ports, unknown options."""
@@ -231,23 +218,14 @@ class Slirp4netns:
     def start(self, request: HelperRequest, exit_fd: int) -> Helper:
         """Start it in a session of its own, so that Ctrl-C at the terminal does not cut the network."""
         words = self._argv(request)
-        opened: list[int] = []
+        if not request.publish:
+            return launch(words, request.run_dir, ready_as=_READY_FD, fds={_EXIT_FD: exit_fd})
+        directory = os.open(request.run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            log = open_log(request.run_dir)
-            opened.append(log)
-            ready_fd, ready_write = os.pipe2(os.O_CLOEXEC)
-            opened += [ready_fd, ready_write]
-            fds = {1: log, 2: log, _EXIT_FD: exit_fd, _READY_FD: ready_write}
-            if request.publish:
-                directory = os.open(request.run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                opened.append(directory)
-                fds[_DIRECTORY_FD] = directory
-            pid = spawn(words, fds=fds, new_session=True)
-            opened.remove(ready_fd)
+            fds = {_EXIT_FD: exit_fd, _DIRECTORY_FD: directory}
+            return launch(words, request.run_dir, ready_as=_READY_FD, fds=fds)
         finally:
-            for fd in opened:
-                os.close(fd)
-        return Helper(argv=words, pid=pid, ready_fd=ready_fd, log_path=f"{request.run_dir}/{LOG_NAME}")
+            os.close(directory)
 
     def wait_ready(self, request: HelperRequest, helper: Helper) -> None:
         """Wait for the "1" and publish the ports.

@@ -17,7 +17,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
 import images  # noqa: E402 - a module beside this one
+from worlds import World  # noqa: E402 - of scripts/
 
 RPOD = shutil.which("rpod") or str(Path(__file__).parents[2] / "bin" / "rpod")
 
@@ -107,6 +110,15 @@ def rpod() -> Iterator[Rpod]:
     store = make_store()
     yield store
     store.end()
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """A store with an image that scripts do things to."""
+    made = World(RPOD)
+    made.make_image()
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="session")

@@ -82,22 +82,16 @@ class Registry:
         return re.findall(r'"GET /v2/\S+/blobs/(sha256:[0-9a-f]{64}) HTTP/1\.1" 20[06]', text)
 
 
-class Stalling:
-    """A proxy before a registry that stops handing on after ``limit`` bytes of answers until it is released."""
+class Proxy:
+    """Hands connections on to a registry, in both directions; ``pump`` says what happens to the bytes of one."""
 
-    def __init__(self, port: int, limit: int) -> None:
-        self._target, self._left = port, limit
-        self._released = threading.Event()
-        self.stalled = threading.Event()
+    def __init__(self, port: int) -> None:
+        self._target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def release(self) -> None:
-        self._released.set()
-
     def close(self) -> None:
-        self.release()
         self._listener.close()
 
     def _accept(self) -> None:
@@ -110,21 +104,61 @@ class Stalling:
             threading.Thread(target=self._hand_on, args=(client, server, False), daemon=True).start()
             threading.Thread(target=self._hand_on, args=(server, client, True), daemon=True).start()
 
-    def _hand_on(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
+    def _hand_on(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
         try:
-            while data := source.recv(16384):
-                if counts:
-                    self._left -= len(data)
-                    if self._left < 0 and not self._released.is_set():
-                        self.stalled.set()
-                        self._released.wait(60)
-                target.sendall(data)
+            self.pump(source, target, answers=answers)
         except OSError:
             pass
-        finally:
-            for end in (source, target):
-                try:
-                    end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
-            target.close()
+        for end in (source, target):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        source.close()  # each direction closes the end it read from
+
+    def pump(self, source: socket.socket, target: socket.socket, *, answers: bool) -> None:
+        """Hand on what one end sends; ``answers``: it is the registry that speaks."""
+        raise NotImplementedError
+
+
+class Stalling(Proxy):
+    """Stops handing on after ``limit`` bytes of answers until it is released."""
+
+    def __init__(self, port: int, limit: int) -> None:
+        self._left = limit
+        self._released = threading.Event()
+        self.stalled = threading.Event()
+        super().__init__(port)
+
+    def release(self) -> None:
+        self._released.set()
+
+    def close(self) -> None:
+        self.release()
+        super().close()
+
+    def pump(self, source: socket.socket, target: socket.socket, *, answers: bool) -> None:
+        while data := source.recv(16384):
+            if answers:
+                self._left -= len(data)
+                if self._left < 0 and not self._released.is_set():
+                    self.stalled.set()
+                    self._released.wait(60)
+            target.sendall(data)
+
+
+class Cutting(Proxy):
+    """Breaks each of the first ``times`` connections that sent ``limit`` bytes."""
+
+    def __init__(self, port: int, limit: int, times: int) -> None:
+        self._limit, self.left = limit, times
+        super().__init__(port)
+
+    def pump(self, source: socket.socket, target: socket.socket, *, answers: bool) -> None:
+        seen = 0
+        while data := source.recv(65536):
+            seen += len(data)
+            if not answers and seen > self._limit and self.left > 0:
+                self.left -= 1
+                return
+            target.sendall(data)

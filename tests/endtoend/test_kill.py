@@ -7,11 +7,11 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import RPOD, Rpod
+from conftest import Rpod
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
@@ -19,14 +19,6 @@ from kill_test import KillTest
 from worlds import World, processes
 
 KILLS = 20
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    made = World(RPOD)
-    made.make_image()
-    yield made
-    made.end()
 
 
 def test_random_kills_leave_nothing_stuck_broken_or_left_over(world: World) -> None:

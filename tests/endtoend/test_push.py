@@ -20,7 +20,7 @@ import images
 import pytest
 import trees
 from conftest import Rpod, free_port
-from registries import require
+from registries import Cutting, require
 from test_formats import ADDED, Podman, devices, differences, done, our_tree, podman
 
 __all__ = ["podman"]  # a fixture
@@ -285,48 +285,6 @@ def test_a_second_push_sends_nothing_and_another_repository_gets_blobs_by_mount(
     # The plain layer is packed anew: its digest is not that of a blob in the store, but the registry has the rest.
     assert len(plain.sent()) - len(before) <= 1
     assert plain.digest("other/app:1") == plain.digest("base:1")
-
-
-class Cutting:
-    """A proxy before a registry that breaks each of the first ``times`` connections that sent ``limit`` bytes."""
-
-    def __init__(self, port: int, limit: int, times: int) -> None:
-        self._target, self._limit, self.left = port, limit, times
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _address = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._target))
-            threading.Thread(target=self._hand_on, args=(client, server, True), daemon=True).start()
-            threading.Thread(target=self._hand_on, args=(server, client, False), daemon=True).start()
-
-    def _hand_on(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
-        seen = 0
-        try:
-            while data := source.recv(65536):
-                seen += len(data)
-                if counts and seen > self._limit and self.left > 0:
-                    self.left -= 1
-                    break
-                target.sendall(data)
-        except OSError:
-            pass
-        for end in (source, target):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        # Each closes the end it read from.
-        source.close()
-
-    def close(self) -> None:
-        self._listener.close()
 
 
 def test_a_push_over_a_line_that_breaks_arrives_whole(img: Rpod, plain: Server, layout_digest: str) -> None:

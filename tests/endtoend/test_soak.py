@@ -5,11 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from conftest import RPOD, Rpod, make_store
+from conftest import Rpod, make_store
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
@@ -18,14 +16,6 @@ from worlds import World
 
 SECONDS = 20.0
 AT_ONCE = 8
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    made = World(RPOD)
-    made.make_image()
-    yield made
-    made.end()
 
 
 def test_eight_at_a_time_leave_nothing_and_grow_nothing(world: World) -> None:

@@ -8,12 +8,14 @@ import io
 import json
 import os
 import pathlib
+import pwd
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 
 import pytest
@@ -26,6 +28,8 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 # "secret" by bcrypt; made once with perl's crypt.
 HTPASSWD = "ann:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"
 HERE = pathlib.Path(__file__).parent
+PACKAGE = str(HERE.parents[1])
+TEST_USER = os.environ.get("RPOD_TEST_USER", "rpod-test")
 
 
 def digest_of(data: bytes) -> str:
@@ -309,3 +313,54 @@ def skopeo():
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def user_dir():
+    """A directory of the unprivileged user, removed in its own namespace (its layers hold foreign ids)."""
+    if os.getuid() == 0:
+        try:
+            owner = pwd.getpwnam(TEST_USER)
+        except KeyError:
+            pytest.skip(f"no user {TEST_USER}: set RPOD_TEST_USER")
+    else:
+        owner = pwd.getpwuid(os.getuid())
+    directory = tempfile.mkdtemp(prefix="rpod-image-test-")
+    os.chown(directory, owner.pw_uid, owner.pw_gid)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def rpod(user_dir):
+    """``rpod`` on a store of its own in ``user_dir``, which is its home."""
+
+    def run(*words, code=0, stdin=None, as_bytes=False):
+        environment = {
+            "HOME": user_dir,
+            "XDG_RUNTIME_DIR": f"{user_dir}/run",
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": PACKAGE,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "CONTAINERS_REGISTRIES_CONF": f"{user_dir}/registries.conf",
+        }
+        pathlib.Path(user_dir, "registries.conf").touch()
+        given = [f"{name}={value}" for name, value in environment.items()]
+        become = ["setpriv", f"--reuid={TEST_USER}", f"--regid={TEST_USER}", "--init-groups"]
+        prefix = become if os.getuid() == 0 else []
+        command = [*prefix, "env", "-i", *given, sys.executable, "-m", "rootless_pod"]
+        roots = ["--root", f"{user_dir}/root", "--runroot", f"{user_dir}/runroot"]
+        done = subprocess.run(
+            [*command, *roots, *words], input=stdin, capture_output=True, timeout=120, check=False, cwd="/"
+        )
+        assert done.returncode == code, (words, done.stdout, done.stderr.decode())
+        run.stderr = done.stderr.decode()
+        return done.stdout if as_bytes else done.stdout.decode()
+
+    yield run
+    # The pause process must not outlive the test.
+    for record in pathlib.Path(user_dir, "runroot").glob("*/pause.json"):
+        try:
+            os.kill(json.loads(record.read_text())["pid"], 9)
+        except (OSError, KeyError, ValueError):
+            continue

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import pwd
 import shutil
 import subprocess
 import sys
-import tempfile
 
 import pytest
 
-TEST_USER = os.environ.get("RPOD_TEST_USER", "rpod-test")
 PACKAGE = str(pathlib.Path(__file__).parents[3])
 
 
@@ -114,49 +111,6 @@ def test_a_broken_policy_is_neither_shown_nor_changed(trust, write_policy):
         assert "unknown field 'x'" in trust.stderr
     assert trust("show", "--raw").strip() == path.read_text()
     trust("show", "--raw", "--json", code=125)
-
-
-@pytest.fixture
-def user_dir():
-    if os.getuid() == 0:
-        try:
-            owner = pwd.getpwnam(TEST_USER)
-        except KeyError:
-            pytest.skip(f"no user {TEST_USER}: set RPOD_TEST_USER")
-    else:
-        owner = pwd.getpwuid(os.getuid())
-    directory = tempfile.mkdtemp(prefix="rpod-trust-test-")
-    os.chown(directory, owner.pw_uid, owner.pw_gid)
-    yield directory
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-@pytest.fixture
-def rpod(user_dir):
-    def run(*words, code=0):
-        given = [
-            f"HOME={user_dir}",
-            f"XDG_RUNTIME_DIR={user_dir}/run",
-            f"PATH={os.environ['PATH']}",
-            f"PYTHONPATH={PACKAGE}",
-            "PYTHONDONTWRITEBYTECODE=1",
-        ]
-        prefix = (
-            ["setpriv", f"--reuid={TEST_USER}", f"--regid={TEST_USER}", "--init-groups"] if os.getuid() == 0 else []
-        )
-        roots = ["--root", f"{user_dir}/root", "--runroot", f"{user_dir}/runroot"]
-        argv = [*prefix, "env", "-i", *given, sys.executable, "-m", "rootless_pod", *roots, *words]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, cwd="/")
-        assert done.returncode == code, (words, done.stdout, done.stderr)
-        run.stderr = done.stderr
-        return done.stdout
-
-    yield run
-    for record in pathlib.Path(user_dir, "runroot").glob("*/pause.json"):
-        try:
-            os.kill(json.loads(record.read_text())["pid"], 9)
-        except (OSError, KeyError, ValueError):
-            continue
 
 
 @pytest.mark.kernel
