@@ -83,7 +83,7 @@ class Registry:
 
 
 class Proxy:
-    """Hands connections on to a registry, in both directions; ``pump`` says what happens to the bytes of one."""
+    """Hands connections on to a registry, in both directions."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -106,7 +106,8 @@ class Proxy:
 
     def _hand_on(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
         try:
-            self.pump(source, target, answers=answers)
+            while data := source.recv(65536):
+                self.forward(data, target, answers=answers)
         except OSError:
             pass
         for end in (source, target):
@@ -116,9 +117,9 @@ class Proxy:
                 pass
         source.close()  # each direction closes the end it read from
 
-    def pump(self, source: socket.socket, target: socket.socket, *, answers: bool) -> None:
-        """Hand on what one end sends; ``answers``: it is the registry that speaks."""
-        raise NotImplementedError
+    def forward(self, data: bytes, target: socket.socket, *, answers: bool) -> None:
+        """Hand on one piece; OSError breaks the connection off."""
+        target.sendall(data)
 
 
 class Stalling(Proxy):
@@ -137,14 +138,13 @@ class Stalling(Proxy):
         self.release()
         super().close()
 
-    def pump(self, source: socket.socket, target: socket.socket, *, answers: bool) -> None:
-        while data := source.recv(16384):
-            if answers:
-                self._left -= len(data)
-                if self._left < 0 and not self._released.is_set():
-                    self.stalled.set()
-                    self._released.wait(60)
-            target.sendall(data)
+    def forward(self, data: bytes, target: socket.socket, *, answers: bool) -> None:
+        if answers:
+            self._left -= len(data)
+            if self._left < 0 and not self._released.is_set():
+                self.stalled.set()
+                self._released.wait(60)
+        target.sendall(data)
 
 
 class Cutting(Proxy):
@@ -152,13 +152,12 @@ class Cutting(Proxy):
 
     def __init__(self, port: int, limit: int, times: int) -> None:
         self._limit, self.left = limit, times
+        self._seen: dict[socket.socket, int] = {}
         super().__init__(port)
 
-    def pump(self, source: socket.socket, target: socket.socket, *, answers: bool) -> None:
-        seen = 0
-        while data := source.recv(65536):
-            seen += len(data)
-            if not answers and seen > self._limit and self.left > 0:
-                self.left -= 1
-                return
-            target.sendall(data)
+    def forward(self, data: bytes, target: socket.socket, *, answers: bool) -> None:
+        seen = self._seen[target] = self._seen.get(target, 0) + len(data)
+        if not answers and seen > self._limit and self.left > 0:
+            self.left -= 1
+            raise ConnectionAbortedError
+        target.sendall(data)
