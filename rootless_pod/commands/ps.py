@@ -123,7 +123,7 @@ def chosen(call: Call, paths: Paths) -> list[Container]:
     by_state = any(condition.partition("=")[0] in ("status", "exited") for condition in conditions)
     if call.flag("all") or limited or by_state:
         return found
-    return [one for one in found if one.status.is_running]
+    return [one for one in found if one.status.is_running and one.status.name != states.PAUSED]
 
 
 def sort_containers(found: list[Container], field: str, paths: Paths) -> list[Container]:

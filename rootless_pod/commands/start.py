@@ -8,6 +8,7 @@ import time
 from rootless_pod.commands.context import context_of
 from rootless_pod.commands.declare import Argument, Call, Command, flag, text
 from rootless_pod.commands.selection import FILTER, LATEST, for_each, selected, shown
+from rootless_pod.container.status import PAUSED
 from rootless_pod.errors import Conflict, Usage
 
 TYPE_CHECKING = False
@@ -52,6 +53,11 @@ def _start(context: Context, container_id: str, shown: str) -> str:
 
     with ContainerLock(context.paths, container_id):
         container = read(context.paths, container_id)
+        if container.status.name == PAUSED:
+            raise Conflict(
+                f"container {container.config.name} is paused, it can't be started",
+                remedy=f"run: rpod unpause {container.config.name}",
+            )
         if not container.status.is_running:
             start(context, container.config)
     return shown

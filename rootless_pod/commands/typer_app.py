@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 PROGRAM = "rpod"
 PANELS = (
-    ("Containers", "attach commit create cp diff events exec export inspect kill logs ps rm run start stop wait"),
+    (
+        "Containers",
+        """attach commit create cp diff events exec export init inspect kill logs pause port ps rename restart rm run
+        start stop unpause wait""",
+    ),
     ("Images", "copy history images import load pull push rmi save search tag untag"),
     ("Registries", "login logout"),
     ("Groups", " ".join(index.GROUPS)),

@@ -51,7 +51,7 @@ def cleanup(context: Context, container_id: str, *, remove: bool = False) -> Sta
                 from rootless_pod.container.restart_policy import launch
 
                 return launch(context, container).status
-            if remove and not container.status.is_running:
+            if remove and not container.status.is_made:
                 from rootless_pod.container.remove import take_away
 
                 take_away(context, container, volumes=True)
@@ -76,7 +76,8 @@ def settle(context: Context, container: Container) -> Container:
 
     A container whose monitor was killed is ended: nobody could say how it ends otherwise (as podman does).
     """
-    if container.state.get("status") in states.UNDER_WAY:
+    claim = container.state.get("status")
+    if claim in states.UNDER_WAY or (claim == states.INITIALIZED and container.status.started_ns):
         container = _settle_start(context, container)
     status = container.status
     if status.lost:

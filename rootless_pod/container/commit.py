@@ -5,8 +5,9 @@ from __future__ import annotations
 from rootless_pod import log
 from rootless_pod.container.contents import Steady, base_image, find_layers, write_changes, write_tree
 from rootless_pod.container.lookup import find
+from rootless_pod.container.status import RUNNING
 from rootless_pod.container.tell import tell
-from rootless_pod.errors import HostUnready, ProgramFailed
+from rootless_pod.errors import Conflict, HostUnready, NotFound, TimedOut
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.compose import Composition, compose
 from rootless_pod.image.inspect import raw_config
@@ -62,7 +63,7 @@ def commit(context: Context, word: str, request: CommitRequest) -> Image:
         names=names,
         **_platform(base),
     )
-    with _Paused(context, container) if request.pause and container.status.is_running else _Unpaused():
+    with _Paused(context, container) if request.pause and container.status.name == RUNNING else _Unpaused():
         if whole:
             image = compose(
                 context.paths,
@@ -142,24 +143,22 @@ class _Paused:
     """The container's processes are frozen while the context lasts."""
 
     def __init__(self, context: Context, container: Container) -> None:
-        from rootless_pod.container.drivers import runtime_of
-
+        self._context = context
         self._container = container
-        self._runtime = runtime_of(context, container.state)
-        self._frozen = False
 
     def __enter__(self) -> None:
-        if self._container.status.name == "paused":
-            return
+        from rootless_pod.container.pause import pause
+
         try:
-            self._runtime.pause(self._container.id)
-        except ProgramFailed as cause:
-            raise HostUnready(
-                f"cannot pause container {self._container.config.name}: {cause.message}",
-                remedy="commit it without --pause, or stop it first",
-            ) from cause
-        self._frozen = True
+            pause(self._context, self._container.id)
+        except (HostUnready, TimedOut) as cause:
+            cause.remedy = "commit it without --pause, or stop it first"
+            raise
 
     def __exit__(self, *_reason: object) -> None:
-        if self._frozen:
-            self._runtime.resume(self._container.id)
+        from rootless_pod.container.pause import unpause
+
+        try:
+            unpause(self._context, self._container.id)
+        except (Conflict, NotFound):
+            return  # stopped or unpaused by somebody else meanwhile

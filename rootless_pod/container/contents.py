@@ -69,7 +69,7 @@ class Steady:
         except BaseException:
             self._lock.release()
             raise
-        if self.container.status.is_running:
+        if self.container.status.is_made:
             self._lock.release()
             merged = merged_path(self._context.paths.container(self.container.id))
             # A driver in user space may hold what was written in the page cache of its mount.
@@ -192,7 +192,7 @@ def write_tree(context: Context, container: Container, sink: Sink) -> None:
         write_layer(sink, request.rootfs, is_upper=False)
         return
     directory = context.paths.container(container.id)
-    if container.status.is_running:
+    if container.status.is_made:
         if not rootfs_is_mounted(paths=context.paths, container_id=container.id):
             raise Conflict(
                 f"the root file system of container {container.config.name} is mounted where it can't be seen",

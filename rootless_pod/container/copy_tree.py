@@ -108,7 +108,7 @@ class ContainerTree(Tree):
         self.container = container
         self.name = f"container {container.config.name}"
         try:
-            self.fd = self._open_running() if container.status.is_running else self._open_stopped()
+            self.fd = self._open_running() if container.status.is_made else self._open_stopped()
         except BaseException:
             self.close()
             raise
@@ -145,7 +145,7 @@ class ContainerTree(Tree):
         lock.acquire()
         self._lock = lock
         self.container = settle(context, read(context.paths, container_id))
-        if self.container.status.is_running:
+        if self.container.status.is_made:
             lock.release()
             return self._open_running()
         return os.open(self._mount(), _PATH_ONLY)
@@ -196,7 +196,7 @@ class ContainerTree(Tree):
     def ids(self) -> Ids:
         """Return how the container's ids are mapped into the user's namespace."""
         status = self.container.status
-        if status.is_running and status.pid:
+        if status.is_made and status.pid:
             try:
                 if os.stat(f"/proc/{status.pid}/ns/user").st_ino == os.stat("/proc/self/ns/user").st_ino:
                     return Ids()

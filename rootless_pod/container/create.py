@@ -88,6 +88,10 @@ def _reserve_name(context: Context, request: ContainerRequest, container_id: str
     directory, objects = context.paths.names("containers"), context.paths.containers
     if request.name:
         name = names.check_name(request.name)
+        if names.owner(directory, name) is not None:
+            from rootless_pod.container.rename import drop_leftover
+
+            drop_leftover(context.paths, name)
         if request.replace_existing:
             _remove_holder(context, name)
         held = names.owner(directory, name)

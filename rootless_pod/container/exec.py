@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rootless_pod.runtime.driver import Runtime
 
 _FIRST_PRESERVED_FD = 3
+NOT_RUNNING_EXIT_CODE = 255
 SIGNALLED = 128
 
 
@@ -48,17 +49,19 @@ class ExecCommand(Frozen):
     preserve_fds: int = 0
 
 
-def running(context: Context, container_id: str) -> Container:
+def running(context: Context, container_id: str, *, exit_code: int | None = None) -> Container:
     """Return the container if it runs.
 
     Raises:
-        Conflict: it does not.
+        Conflict: it does not, or is paused.
     """
     container = read(context.paths, container_id)
     if container.status.name != status.RUNNING or container.status.lost or not container.status.pid:
+        verb = "unpause" if container.status.name == status.PAUSED else "start"
         raise Conflict(
             f"container {container.config.name} is not running: it is {container.status.name}",
-            remedy=f"start it: rpod start {container.config.name}",
+            remedy=f"run: rpod {verb} {container.config.name}",
+            exit_code=exit_code,
         )
     return container
 
@@ -70,7 +73,7 @@ def execute(context: Context, container_id: str, command: ExecCommand, foregroun
         Conflict: the container does not run.
         NotFound, Refused: the command (127, 126) or the user is not there.
     """
-    container = running(context, container_id)
+    container = running(context, container_id, exit_code=NOT_RUNNING_EXIT_CODE)
     process = process_of(context, container, command)
     runtime = drivers.runtime_of(context, container.state)
     come_near(container.state.get("cgroup"), container_id)

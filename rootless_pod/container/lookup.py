@@ -41,7 +41,7 @@ def find_id(paths: Paths, text: str) -> str:
     if not text:
         raise Usage("the name of a container is empty")
     held = names.owner(paths.names("containers"), text) if "/" not in text else None
-    if held is not None and os.path.isdir(paths.container(held)):
+    if held is not None and os.path.isdir(paths.container(held)) and _is_named(paths, held, text):
         return held
     if containers.is_id(text) and os.path.isdir(paths.container(text)):
         return text
@@ -54,6 +54,13 @@ def find_id(paths: Paths, text: str) -> str:
             remedy="give more digits of the id",
         )
     return fitting[0]
+
+
+def _is_named(paths: Paths, container_id: str, name: str) -> bool:
+    """Tell whether the container's record has this name too: while it is renamed, two are reserved."""
+    if not os.path.lexists(f"{paths.container(container_id)}/{containers.RENAMING}"):
+        return True
+    return read(paths, container_id).config.name == name
 
 
 def read(paths: Paths, container_id: str) -> Container:

@@ -37,7 +37,7 @@ def migrate(paths: Paths, enter: Callable[[], Context]) -> Iterator[str]:
         TimedOut: a container or the pause process does not end.
         HostUnready: containers run, but their namespace can't be joined to stop them.
     """
-    running = [one for one in list_all(paths) if one.status.is_running]
+    running = [one for one in list_all(paths) if one.status.is_made]
     if running:
         from rootless_pod.container.stop import stop
 

@@ -7,7 +7,7 @@ import os
 from rootless_pod import log
 from rootless_pod.container.cleanup import attempt, drop_bundle, settle
 from rootless_pod.container.lookup import read
-from rootless_pod.container.status import CREATED, EXITED
+from rootless_pod.container.status import CREATED, EXITED, INITIALIZED
 from rootless_pod.container.tell import tell
 from rootless_pod.errors import Conflict, Corrupt, NotFound
 from rootless_pod.state import containers, names
@@ -50,6 +50,8 @@ def remove(
         # Under the lock no start is under way: what is decided here holds.
         with ContainerLock(context.paths, container_id):
             container = settle(context, read(context.paths, container_id))
+            if container.status.name == INITIALIZED:
+                container = _end_ready(context, container)
             if container.status.name in (CREATED, EXITED):
                 take_away(context, container, volumes=volumes)
                 return
@@ -62,11 +64,21 @@ def remove(
         from rootless_pod.container.stop import stop
 
         stop(context, container_id, timeout_seconds=timeout_seconds)
+        if container.config.request.auto_remove and not os.path.isdir(context.paths.container(container_id)):
+            return
     raise Conflict(
         f"container {container.id[:12]} is started again and again while it is being removed",
         remedy=f"end what starts it, then run: rpod rm -f {container.config.name}",
         exit_code=IN_USE_EXIT_CODE,
     )
+
+
+def _end_ready(context: Context, container: Container) -> Container:
+    """End a container that ``init`` made ready: nothing of its program has run yet."""
+    from rootless_pod.container.interrupted import end_start
+
+    end_start(context, container)
+    return settle(context, read(context.paths, container.id))
 
 
 def take_away(context: Context, container: Container, *, volumes: bool) -> None:
@@ -186,8 +198,11 @@ def sweep(context: Context, *, force: bool = False) -> None:
     _sweep_namespaces(context)
     _sweep_runtimes(context)
     _sweep_trials(context)
+    from rootless_pod.container.rename import drop_leftover
+
     directory = paths.names("containers")
     for name in os.listdir(directory):
+        drop_leftover(paths, name)
         holder = names.owner(directory, name)
         if holder is not None and not os.path.isdir(paths.container(holder)):
             names.release(directory, name, holder)

@@ -42,6 +42,16 @@ _KEPT = ("driver", "anonymous_volumes")
 _KEPT_AGAIN = (*_KEPT, "restarts", "restart")
 
 
+class _Wish(Frozen):
+    """How a container is to be made: with whose streams, and whether it begins at once."""
+
+    image: Image | None = None
+    attached: bool = False
+    preserve_fds: tuple[int, ...] = ()
+    begin: bool = True
+    again: bool = False
+
+
 class Started(Frozen):
     """A container that runs; ``attachment`` is connected since before its first instruction, if one was wanted."""
 
@@ -76,38 +86,59 @@ def start(
             f"container {config.id[:12]} is {container.status.name} already",
             remedy=f"attach to it: rpod attach {config.name}",
         )
+    if container.status.name == status.INITIALIZED:
+        return _begin(context, config, container, attached=attached)
+    wish = _Wish(image=image, attached=attached, preserve_fds=preserve_fds, again=again)
+    return _make(context, config, container, wish)
+
+
+def initialize(context: Context, config: ContainerConfig) -> None:
+    """Make the container ready: everything is done but the first instruction of its program. Under its lock.
+
+    It waits for ``start`` as long as its monitor lives, whoever is killed meanwhile; ``remove`` ends it.
+
+    Raises:
+        Conflict: it is ready, or runs, already.
+        HostUnready, ProgramFailed, NotFound, Refused: as ``start``.
+    """
+    container = settle(context, read(context.paths, config.id))
+    if container.status.is_made:
+        raise Conflict(
+            f"container {config.id[:12]} is {container.status.name} already",
+            remedy=f"start it: rpod start {config.name}",
+        )
+    _make(context, config, container, _Wish(begin=False))
+
+
+def _make(context: Context, config: ContainerConfig, container: Container, wish: _Wish) -> Started:
     runtime = drivers.runtime_choice(context).driver
-    if container.state.get("restart") and not again:
+    if container.state.get("restart") and not wish.again:
         from rootless_pod.container.restart_policy import cancel
 
         cancel(context, container)
         container = read(context.paths, config.id)
     try:
-        return _start_once(context, config, container, runtime, image, attached, preserve_fds)
+        return _make_once(context, config, container, runtime, wish)
     except HelperReplaced:
         container = settle(context, read(context.paths, config.id))
-        return _start_once(context, config, container, runtime, image, attached, preserve_fds)
+        return _make_once(context, config, container, runtime, wish)
 
 
-def _start_once(
-    context: Context,
-    config: ContainerConfig,
-    container: Container,
-    runtime: Runtime,
-    image: Image | None,
-    attached: bool,  # noqa: FBT001 - handed down as it came
-    preserve_fds: tuple[int, ...],
+def _make_once(
+    context: Context, config: ContainerConfig, container: Container, runtime: Runtime, wish: _Wish
 ) -> Started:
     state = _claim(context, container, runtime)
     with Undo() as undo:
         undo.push(_note_failure, context, container)
         _be_found(context, config.id)
-        prepared = prepare(context, config, image=image, state=state, undo=undo, takes_program=runtime.takes_program)
+        prepared = prepare(
+            context, config, image=wish.image, state=state, undo=undo, takes_program=runtime.takes_program
+        )
         undo.push(prepared.close)
         write_state(context.paths, config.id, state)
-        monitored = _monitor(context, config, prepared, runtime, preserve_fds, attached=attached)
+        monitored = _monitor(context, config, prepared, runtime, wish.preserve_fds, attached=wish.attached)
         undo.push(runtime.delete, config.id, force=True)
-        attachment = attach.connect(prepared.bundle) if attached else None
+        attachment = attach.connect(prepared.bundle) if wish.attached else None
         if attachment is not None:
             undo.push(attachment.close)
         _record_monitor(prepared.bundle, monitored)
@@ -122,17 +153,11 @@ def _start_once(
             "conmon_started": monitored.conmon_started,
             "network": network.to_json(),
         }
-        write_state(context.paths, config.id, {**running, "status": status.INITIALIZED})
+        waiting = status.BEGINNING if wish.begin else status.INITIALIZED
+        write_state(context.paths, config.id, {**running, "status": waiting})
         tell(context.paths, config, "init")
-        due = running.pop("restart", None)
-        if due is not None:
-            running["backoff_seconds"] = due["delay_seconds"]
-        started_ns = time.time_ns()
-        runtime.start(config.id, log_path=f"{prepared.bundle}/oci-log")
-        write_state(context.paths, config.id, {**running, "started_ns": started_ns})
-        tell(context.paths, config, "start")
-        if attached:
-            tell(context.paths, config, "attach")
+        if wish.begin:
+            _run(context, config, running, runtime, attached=wish.attached)
         prepared.close()
         _write_pid_files(config, monitored)
     return Started(
@@ -143,6 +168,45 @@ def _start_once(
         conmon_started=monitored.conmon_started,
         attachment=attachment,
     )
+
+
+def _begin(context: Context, config: ContainerConfig, container: Container, *, attached: bool) -> Started:
+    """Start what ``initialize`` made ready. After a failure it is as it was before that."""
+    from rootless_pod.container.interrupted import end_start
+
+    bundle, state = context.paths.bundle(config.id), container.state
+    with Undo() as undo:
+        undo.push(_note_failure, context, container)
+        undo.push(end_start, context, container)
+        attachment = attach.connect(bundle) if attached else None
+        if attachment is not None:
+            undo.push(attachment.close)
+        _set_size(config, bundle)
+        running = {**state, "status": status.RUNNING}
+        _run(context, config, running, drivers.runtime_of(context, state), attached=attached)
+    return Started(
+        id=config.id,
+        pid=container.status.pid,
+        bundle=bundle,
+        conmon_pid=state.get("conmon_pid", 0),
+        conmon_started=state.get("conmon_started"),
+        attachment=attachment,
+    )
+
+
+def _run(
+    context: Context, config: ContainerConfig, running: dict[str, Any], runtime: Runtime, *, attached: bool
+) -> None:
+    """Let the made container's program begin, and record it as ``running``."""
+    due = running.pop("restart", None)
+    if due is not None:
+        running["backoff_seconds"] = due["delay_seconds"]
+    started_ns = time.time_ns()
+    runtime.start(config.id, log_path=f"{context.paths.bundle(config.id)}/oci-log")
+    write_state(context.paths, config.id, {**running, "started_ns": started_ns})
+    tell(context.paths, config, "start")
+    if attached:
+        tell(context.paths, config, "attach")
 
 
 def _claim(context: Context, container: Container, runtime: Runtime) -> dict[str, Any]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CREATED = "created"
 STARTING = "starting"
+BEGINNING = "beginning"
 INITIALIZED = "initialized"
 RUNNING = "running"
 PAUSED = "paused"
@@ -25,8 +26,12 @@ STOPPING = "stopping"
 EXITED = "exited"
 
 UNKNOWN_EXIT = -1
-UNDER_WAY = frozenset({STARTING, INITIALIZED})
-"""Claims that hold only while the starter lives, that is while it holds the container's lock."""
+UNDER_WAY = frozenset({STARTING, BEGINNING})
+"""Claims that hold only while the starter lives, that is while it holds the container's lock.
+
+``INITIALIZED`` is none of them: what ``init`` made ready waits for a ``start`` as long as its monitor lives.
+"""
+_NOT_BEGUN = frozenset({STARTING, BEGINNING, INITIALIZED})
 
 
 class Status(Frozen):
@@ -52,6 +57,11 @@ class Status(Frozen):
         """Whether its processes exist."""
         return self.name in (RUNNING, PAUSED, STOPPING)
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the runtime has it: it runs, or waits to be started."""
+        return self.is_running or self.name == INITIALIZED
+
 
 def status_of(paths: Paths, container_id: str, state: dict[str, Any]) -> Status:
     """Compute the status from the last claim ``state`` and what the machine shows."""
@@ -67,7 +77,7 @@ def status_of(paths: Paths, container_id: str, state: dict[str, Any]) -> Status:
             error=state.get("error", ""),
         )
     if state.get("boot_id") != paths.boot_id:
-        if claim in (STARTING, INITIALIZED):
+        if claim in _NOT_BEGUN:
             return Status(name=CREATED, unsettled=True)
         return Status(
             name=EXITED,
@@ -79,13 +89,14 @@ def status_of(paths: Paths, container_id: str, state: dict[str, Any]) -> Status:
     pid, pid_started = state.get("pid", 0), state.get("pid_started")
     if claim == STARTING:
         return Status(name=CREATED, unsettled=True)
-    if claim == INITIALIZED:
+    made_ready = claim == INITIALIZED
+    if claim in _NOT_BEGUN:
         started_ns = begun_ns(paths, container_id, state)
-        claim = RUNNING if started_ns else claim
+        claim = RUNNING if started_ns else INITIALIZED
     ended = exit_record(paths, container_id)
     if ended is not None:
         code, finished_ns = ended
-        name = EXITED if started_ns else CREATED
+        name = EXITED if started_ns or made_ready else CREATED
         oom = os.path.exists(f"{paths.bundle(container_id)}/persist/oom")
         return Status(
             name=name, exit_code=code, started_ns=started_ns, finished_ns=finished_ns, oom=oom, unsettled=True
@@ -93,6 +104,8 @@ def status_of(paths: Paths, container_id: str, state: dict[str, Any]) -> Status:
     alive = procfs.is_alive(pid, pid_started)
     monitored = procfs.is_alive(state.get("conmon_pid", 0), state.get("conmon_started"))
     if alive or monitored:
+        if claim == RUNNING and state.get("cgroup") and is_frozen(state["cgroup"]):
+            claim = PAUSED
         return Status(name=claim, pid=pid if alive else 0, started_ns=started_ns, lost=not monitored)
     return Status(
         name=EXITED if started_ns else CREATED,
@@ -101,6 +114,14 @@ def status_of(paths: Paths, container_id: str, state: dict[str, Any]) -> Status:
         error="the monitor of the container died",
         unsettled=True,
     )
+
+
+def is_frozen(cgroup: str) -> bool:
+    """Tell whether the cgroup was told to freeze: no record says so, hence none can be wrong."""
+    try:
+        return procfs.read_text(f"/sys/fs/cgroup{cgroup}/cgroup.freeze").strip() == "1"
+    except OSError:
+        return False
 
 
 def begun_ns(paths: Paths, container_id: str, state: dict[str, Any]) -> int:

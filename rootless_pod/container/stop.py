@@ -98,11 +98,21 @@ def stop(context: Context, container_id: str, *, timeout_seconds: int | None = N
     if container.status.is_running and not container.status.lost:
         _mark_stopped_by_user(context, container_id)
         grace = container.config.request.stop_timeout_seconds if timeout_seconds is None else timeout_seconds
-        _end(context, container, grace)
+        end(container, grace)
         tell(context.paths, container.config, "stop")
+    elif container.status.name == states.INITIALIZED:
+        from rootless_pod.container.interrupted import end_process
+
+        # Its first process is still the runtime's: no signal but this one reaches it.
+        end_process(container.state.get("pid", 0), container.state.get("pid_started") or 0)
     try:
         with ContainerLock(context.paths, container_id):
-            return _stay_stopped(context, settle(context, _wait_for_monitor(context, container_id)))
+            container = _stay_stopped(context, settle(context, wait_for_monitor(context, container_id)))
+            if container.config.request.auto_remove and container.status.name == states.EXITED:
+                from rootless_pod.container.remove import take_away
+
+                take_away(context, container, volumes=True)
+            return container
     except NotFound:
         # Its own clean-up was faster: one that was run with --rm is gone once it has stopped.
         if container.config.request.auto_remove:
@@ -127,11 +137,19 @@ def _stay_stopped(context: Context, container: Container) -> Container:
     return container
 
 
-def _end(context: Context, container: Container, grace: float) -> None:
-    if container.status.name == states.PAUSED:
-        from rootless_pod.container.drivers import runtime_of
+def end(container: Container, grace: float) -> None:
+    """Send the stop signal, and SIGKILL after ``grace`` seconds (negative: never); return when it has ended.
 
-        runtime_of(context, container.state).resume(container.id)
+    Raises:
+        TimedOut: it survived SIGKILL.
+    """
+    if container.status.name == states.PAUSED:
+        from rootless_pod.linux.cgroup import thaw
+
+        try:
+            thaw(container.state["cgroup"])
+        except OSError:
+            pass  # it has ended meanwhile
     try:
         if grace != 0:
             send_signal(container, container.config.stop_signal)
@@ -157,10 +175,10 @@ def _signal_name(number: int) -> str:
     return next((name for name, value in signals.numbers().items() if value == number), str(number))
 
 
-def _wait_for_monitor(context: Context, container_id: str) -> Container:
+def wait_for_monitor(context: Context, container_id: str) -> Container:
     """Give the monitor the moment it needs to write the exit file after the process has ended."""
     container = read(context.paths, container_id)
-    if container.status.is_running and not container.status.lost:
+    if container.status.is_made and not container.status.lost:
         from rootless_pod.monitor.exitfile import wait_exit
 
         wait_exit(

@@ -1,5 +1,6 @@
-"""The records of containers on disk: ``container.json`` (never changed) and ``state.json`` (a claim, see status). HOT.
+"""The records of containers on disk. HOT.
 
+``container.json`` is what was created, changed by rename and update alone; ``state.json`` is a claim, see status.
 Reading needs no user namespace: every record belongs to the user.
 """
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _ID_LENGTH = 64
 FOREGROUND = "foreground"
+RENAMING = "renaming.json"
+"""The file in a container's directory while ``rename`` is at work: then two names may lead to it."""
 
 
 def is_id(name: str) -> bool:
