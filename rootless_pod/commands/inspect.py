@@ -62,7 +62,7 @@ def _look(call: Call, name: str) -> dict[str, Any]:
         from rootless_pod.container.lookup import find
 
         try:
-            return inspect(call.paths, find(call.paths, name), size=call.flag("size"))
+            return inspect(call.paths, find(call.paths, name, damaged=True), size=call.flag("size"))
         except NotFound:
             if kind == "container":
                 raise

@@ -108,7 +108,7 @@ def _columns(call: Call) -> list[str]:
 
 def chosen(call: Call, paths: Paths) -> list[Container]:
     """Return the containers the options pick: running ones, unless ``--all`` or a filter of state says otherwise."""
-    found = lookup.list_all(paths)
+    found = lookup.list_all(paths, damaged=True)
     if call.flag("latest"):
         found = found[-1:]
     last = call.number("last")
@@ -154,6 +154,8 @@ def status_words(container: Container) -> str:
         return "Paused"
     if status.name == states.EXITED:
         return exited(status.exit_code, (status.finished_ns or status.started_ns) / 1e9)
+    if status.name == states.UNKNOWN:
+        return f"Damaged: {status.error}"
     return "Initialized" if status.name == states.INITIALIZED else "Created"
 
 

@@ -38,7 +38,7 @@ def main(call: Call) -> int:
     if force:
         call = call.replace(values={**call.values, "ignore": True})
     try:
-        ids = selected(call)
+        ids = selected(call, damaged=True)
     except NotFound as error:
         error.exit_code = NOT_THERE_EXIT_CODE
         raise

@@ -21,10 +21,11 @@ FILTER = texts("--filter", "Only containers that fit KEY=VALUE", "-f", metavar="
 SELECTION: tuple[Option, ...] = (ALL, CIDFILE, FILTER, IGNORE, LATEST)
 
 
-def selected(call: Call, *, among: Callable[[Container], bool] | None = None) -> list[str]:
+def selected(call: Call, *, among: Callable[[Container], bool] | None = None, damaged: bool = False) -> list[str]:
     """Return the ids of the containers a call names, each once, in order.
 
-    ``among`` narrows what ``--all`` and ``--filter`` pick. With ``--ignore``, missing ones are left out.
+    ``among`` narrows what ``--all`` and ``--filter`` pick, ``damaged`` widens it to those whose records can't be read.
+    With ``--ignore``, missing ones are left out.
 
     Raises:
         Usage: nothing is named, or two ways of naming contradict each other.
@@ -39,7 +40,7 @@ def selected(call: Call, *, among: Callable[[Container], bool] | None = None) ->
     if everything or conditions:
         from rootless_pod.commands.filters import matching
 
-        found = matching(lookup.list_all(paths), conditions)
+        found = matching(lookup.list_all(paths, damaged=damaged), conditions)
         return [one.id for one in found if (among is None or among(one)) and _named(one, words)]
     if latest:
         return [lookup.latest(paths).id]

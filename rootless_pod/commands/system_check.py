@@ -5,12 +5,10 @@ from __future__ import annotations
 import sys
 
 from rootless_pod.commands.declare import Call, Command, Option, flag
-from rootless_pod.errors import Corrupt, NotFound, RpodError
+from rootless_pod.errors import Corrupt, RpodError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rootless_pod.image.check import Finding
 
 COMMAND = Command(
@@ -57,7 +55,7 @@ def main(call: Call) -> int:
         age_seconds=parse_duration(call.text("max")) / 1e9,
     )
     findings = Check(call.paths, request).run()
-    findings += _containers(call, repair=repair, force=force)
+    findings += _records(call, repair=repair, force=force)
     if repair and force:
         findings = _force(call, findings)
     if repair:
@@ -102,63 +100,25 @@ def _busy_layers(call: Call) -> frozenset[str]:
     return frozenset(busy)
 
 
-def _containers(call: Call, *, repair: bool, force: bool) -> list[Finding]:
+def _records(call: Call, *, repair: bool, force: bool) -> list[Finding]:
     """Look at records of containers, names and volumes."""
     from rootless_pod.commands.context import context_of
-    from rootless_pod.container.remove import sweep
+    from rootless_pod.container.check import check_records
     from rootless_pod.image.mounts import sweep_mounts
 
-    found = [*_bad_containers(call), *_stale_names(call)]
-    if not repair:
-        return found
-    sweep(context_of(call), force=force)
-    sweep_mounts(call.paths)
-    left = {(one.kind, one.name) for one in (*_bad_containers(call), *_stale_names(call))}
-    return [one.replace(repaired=(one.kind, one.name) not in left) for one in found]
-
-
-def _bad_containers(call: Call) -> Iterator[Finding]:
-    from rootless_pod.container.lookup import read
-    from rootless_pod.image.check import DAMAGE, Finding
-    from rootless_pod.image.lookup import lookup
-    from rootless_pod.state.containers import container_ids
-
-    for container_id in sorted(container_ids(call.paths)):
-        try:
-            one = read(call.paths, container_id)
-            if one.config.image_id:
-                lookup(call.paths, one.config.image_id)
-        except NotFound as missing:
-            if "image" in missing.message:
-                yield Finding(severity=DAMAGE, kind="container", name=container_id, text="its image is not here")
-        except RpodError as fault:
-            yield Finding(severity=DAMAGE, kind="container", name=container_id, text=fault.message)
-
-
-def _stale_names(call: Call) -> Iterator[Finding]:
-    import os
-
-    from rootless_pod.image.check import LEFTOVER, Finding
-    from rootless_pod.state import names
-
-    directory = call.paths.names("containers")
-    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
-        holder = names.owner(directory, name)
-        if holder is not None and not os.path.isdir(call.paths.container(holder)):
-            yield Finding(severity=LEFTOVER, kind="name", name=name, text="the container that had it is gone")
+    found = check_records(context_of(call), repair=repair, force=force)
+    if repair:
+        sweep_mounts(call.paths)
+    return found
 
 
 def _force(call: Call, findings: list[Finding]) -> list[Finding]:
     """Remove what could not be mended: images, and the containers that stand on them."""
     from rootless_pod.commands.context import context_of
-    from rootless_pod.container.remove import remove
-    from rootless_pod.image.check import drop_broken_images
+    from rootless_pod.container.check import remove_bad
+    from rootless_pod.image.check import DAMAGE, drop_broken_images
 
     drop_broken_images(call.paths, findings)
-    gone = {one.name for one in _bad_containers(call)} | {one.name for one in findings if one.kind == "container"}
-    for container_id in gone:
-        try:
-            remove(context_of(call), container_id, force=True)
-        except NotFound:
-            continue
-    return [one.replace(repaired=True) if one.kind in ("image", "container", "blob") else one for one in findings]
+    remove_bad(context_of(call), findings)
+    gone = ("image", "container", "blob")
+    return [one.replace(repaired=True) if one.kind in gone and one.severity == DAMAGE else one for one in findings]

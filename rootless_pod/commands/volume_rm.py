@@ -48,9 +48,9 @@ def main(call: Call) -> int:
 def _remove(call: Call, word: str) -> str:
     from rootless_pod.container.lookup import list_all
     from rootless_pod.container.usage import volumes_in_use
-    from rootless_pod.volumes.volume import find, remove
+    from rootless_pod.volumes.volume import find, find_name, remove
 
-    name = find(call.paths, word).name
+    name = find_name(call.paths, word) if call.flag("force") else find(call.paths, word).name
     users = volumes_in_use(list_all(call.paths)).get(name, ())
     if users and call.flag("force"):
         from rootless_pod.commands.context import context_of

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from rootless_pod.paths import Paths
 
 
+_MEND = "run: rpod system check --repair; or remove it: rpod rm -f"
+
+
 class Container(Frozen):
     """One container at one look: what it was created as, the last claim, and what it is doing."""
 
@@ -72,22 +75,48 @@ def read(paths: Paths, container_id: str) -> Container:
     """
     config = config_from(containers.read_container(paths, container_id))
     state = containers.read_state(paths, container_id)
+    if not state and os.path.isdir(paths.bundle(container_id)):
+        state = containers.read_state(paths, container_id)  # a start writes it before it makes the bundle
+        if not state:
+            raise Corrupt(f"state.json of container {container_id[:12]} is gone, though it was started", remedy=_MEND)
     return Container(config=config, state=state, status=status_of(paths, container_id, state))
 
 
-def find(paths: Paths, text: str) -> Container:
-    """Return the container that ``text`` names."""
-    return read(paths, find_id(paths, text))
+def find(paths: Paths, text: str, *, damaged: bool = False) -> Container:
+    """Return the container that ``text`` names, with ``damaged`` a stand-in for one that can't be read.
+
+    Raises:
+        NotFound, Conflict, Corrupt: as ``find_id`` and ``read``.
+    """
+    container_id = find_id(paths, text)
+    try:
+        return read(paths, container_id)
+    except (NotFound, Corrupt) as error:
+        one = None
+        if damaged:
+            from rootless_pod.container.damaged import stand_in
+
+            one = stand_in(paths, container_id, error)
+        if one is None:
+            raise
+        return one
 
 
-def list_all(paths: Paths) -> list[Container]:
-    """Return every container, oldest first; those vanishing or damaged meanwhile are left out."""
+def list_all(paths: Paths, *, damaged: bool = False) -> list[Container]:
+    """Return every container, oldest first; those vanishing meanwhile are left out.
+
+    Those whose records can't be read are left out as well, or with ``damaged`` shown by a stand-in.
+    """
     found = []
     for container_id in containers.container_ids(paths):
         try:
             found.append(read(paths, container_id))
-        except (NotFound, Corrupt):
-            continue
+        except (NotFound, Corrupt) as error:
+            if damaged:
+                from rootless_pod.container.damaged import stand_in
+
+                one = stand_in(paths, container_id, error)
+                found += [one] if one is not None else []
     found.sort(key=lambda one: one.config.created_ns)
     return found
 

@@ -13,11 +13,13 @@ from rootless_pod.errors import Conflict, Corrupt, NotFound
 from rootless_pod.state import containers, names
 from rootless_pod.state.containers import ContainerLock
 from rootless_pod.state.events import emit
+from rootless_pod.state.record import NewerRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.container.context import Context
     from rootless_pod.container.lookup import Container
+    from rootless_pod.errors import RpodError
     from rootless_pod.paths import Paths
 
 IN_USE_EXIT_CODE = 2
@@ -41,8 +43,8 @@ def remove(
     """
     try:
         read(context.paths, container_id)
-    except Corrupt:
-        if not force:
+    except (Corrupt, NotFound) as error:
+        if not force or not is_wreck(context.paths, container_id, error):
             raise
         _remove_damaged(context, container_id)
         return
@@ -79,6 +81,13 @@ def _end_ready(context: Context, container: Container) -> Container:
 
     end_start(context, container)
     return settle(context, read(context.paths, container.id))
+
+
+def is_wreck(paths: Paths, container_id: str, error: RpodError) -> bool:
+    """Tell whether there is a container that can't be read, and not just none (any more, or yet)."""
+    from rootless_pod.container.damaged import is_unborn
+
+    return isinstance(error, Corrupt) or not is_unborn(paths.container(container_id))
 
 
 def take_away(context: Context, container: Container, *, volumes: bool) -> None:
@@ -146,24 +155,20 @@ def _remove_image(context: Context, image_id: str) -> None:
 
 def _remove_damaged(context: Context, container_id: str) -> None:
     """Remove a container whose record can't be read: everything that bears its id."""
-    from rootless_pod.container.interrupted import belonging, end_process, remove_named_cgroup
+    from rootless_pod.container.damaged import end_all, name_of
 
     paths = context.paths
     log.warn(f"container {container_id[:12]} has a damaged record; removing all that bears its id")
-    try:
-        state = containers.read_state(paths, container_id)
-    except Corrupt:
-        state = {}
-    for pid in belonging(paths, container_id):
-        end_process(pid, None)
-    end_process(state.get("pid", 0), state.get("pid_started") or 0)
-    remove_named_cgroup(paths, container_id)
-    unmount_below(paths.container(container_id))
+    end_all(context, container_id)
+    name = name_of(paths, container_id)
     gone = f"{paths.containers}/{_REMOVING}{container_id}"
-    os.rename(paths.container(container_id), gone)
+    try:
+        os.rename(paths.container(container_id), gone)
+    except FileNotFoundError:
+        return  # another command was faster
+    names.release(paths.names("containers"), name, container_id)
     attempt(_delete_tree, gone)
-    emit(paths, "container", "remove", id=container_id)
-    sweep(context)
+    emit(paths, "container", "remove", id=container_id, name=name)
 
 
 def unmount_below(directory: str) -> None:
@@ -216,12 +221,13 @@ def _is_orphan(context: Context, container_id: str) -> bool:
 
 
 def _is_damaged(context: Context, container_id: str) -> bool:
+    """Tell whether its records can't be read by anybody: those of a newer rpod can be, by that one."""
     try:
         read(context.paths, container_id)
-    except Corrupt:
-        return True
-    except NotFound:
+    except NewerRecord:
         return False
+    except (Corrupt, NotFound) as error:
+        return is_wreck(context.paths, container_id, error)
     return False
 
 
@@ -261,9 +267,11 @@ def drop_unborn(paths: Paths, container_id: str) -> None:
     directory = paths.container(container_id)
     if os.path.exists(f"{directory}/container.json"):
         return
+    from rootless_pod.container.damaged import is_unborn
+
     lock = ContainerLock(paths, container_id)
     try:
-        if lock.acquire(wait=False) and not os.path.exists(f"{directory}/container.json"):
+        if lock.acquire(wait=False) and not os.path.exists(f"{directory}/container.json") and is_unborn(directory):
             drop_directory(directory)
     except (NotFound, FileNotFoundError):
         return

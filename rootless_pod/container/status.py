@@ -24,6 +24,8 @@ RUNNING = "running"
 PAUSED = "paused"
 STOPPING = "stopping"
 EXITED = "exited"
+UNKNOWN = "unknown"
+"""Its records can't be read: see ``damaged``."""
 
 UNKNOWN_EXIT = -1
 UNDER_WAY = frozenset({STARTING, BEGINNING})

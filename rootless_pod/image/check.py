@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from rootless_pod.paths import Paths
 
-DAMAGE, LEFTOVER = "damage", "leftover"
+DAMAGE, LEFTOVER, WARNING = "damage", "leftover", "warning"
 
 
 class Finding(Frozen):

@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+NEWEST_VERSION = 1
+"""The version of records this program writes; one without a version is of this one."""
+
+
+_MEND = "run: rpod system check --repair; or remove it: rpod rm -f"
+
+
+class NewerRecord(Corrupt):
+    """A record was written by a newer rpod, whose meaning is not known here."""
+
+
 def read_bytes(path: str) -> bytes:
     """Return the whole content of a small file (raises OSError)."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -31,6 +42,7 @@ def read_record(path: str) -> dict[str, Any]:
     Raises:
         NotFound: there is no such file.
         Corrupt: it is not one JSON object.
+        NewerRecord: it is of a later version.
     """
     try:
         data = read_bytes(path)
@@ -39,9 +51,18 @@ def read_record(path: str) -> dict[str, Any]:
     try:
         record = jsontext.loads(data)
     except ValueError as cause:
-        raise Corrupt(f"record {path} is damaged: {cause}", remedy="run: rpod system check") from cause
+        raise Corrupt(f"record {path} is damaged: {cause}", remedy=_MEND) from cause
     if not isinstance(record, dict):
-        raise Corrupt(f"record {path} is damaged: not a JSON object", remedy="run: rpod system check")
+        raise Corrupt(
+            f"record {path} is damaged: not a JSON object",
+            remedy=_MEND,
+        )
+    version = record.get("version", NEWEST_VERSION)
+    if isinstance(version, int) and version > NEWEST_VERSION:
+        raise NewerRecord(
+            f"record {path} was written by a newer rpod (version {version})",
+            remedy="use that rpod; what belongs to the record can be removed: rpod rm -f",
+        )
     return record
 
 

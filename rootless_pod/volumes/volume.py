@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import os
 
-from rootless_pod.errors import Conflict, NotFound, Refused, Usage
+from rootless_pod.errors import Conflict, Corrupt, NotFound, Refused, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.state.events import emit
 from rootless_pod.state.lock import Lock
 from rootless_pod.state.names import check_name
-from rootless_pod.state.record import read_record, write_record
+from rootless_pod.state.record import NewerRecord, read_record, write_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,15 +130,25 @@ def find(paths: Paths, text: str) -> Volume:
     Raises:
         NotFound: none fits.
         Conflict: several do.
+        Corrupt: its record is damaged.
+    """
+    return read(paths, find_name(paths, text))
+
+
+def find_name(paths: Paths, text: str) -> str:
+    """Return the name of the volume that ``text`` means; its record may be damaged.
+
+    Raises:
+        NotFound, Conflict: as ``find``.
     """
     if exists(paths, text):
-        return read(paths, text)
+        return text
     fitting = [name for name in names(paths) if text and name.startswith(text)]
     if not fitting:
         raise NotFound(f"no volume with name {text!r} found", remedy="see: rpod volume ls")
     if len(fitting) > 1:
         raise Conflict(f"more than one volume starts with {text!r}", remedy="write more of the name")
-    return read(paths, fitting[0])
+    return fitting[0]
 
 
 def names(paths: Paths) -> list[str]:
@@ -155,12 +165,46 @@ def list_volumes(paths: Paths) -> list[Volume]:
     for name in names(paths):
         try:
             record = read_record(f"{_directory(paths, name)}/{_RECORD}")
-        except NotFound:
-            continue
-        except Exception:
+        except (NotFound, Corrupt):
+            if not exists(paths, name):
+                continue
             record = {}
         found.append(_volume(paths, name, record))
     return found
+
+
+def fault_of(paths: Paths, name: str) -> str:
+    """Return what is damaged of a volume, "" if nothing is."""
+    try:
+        found = read(paths, name)
+    except NotFound:
+        return "its record is gone" if exists(paths, name) else ""
+    except Corrupt as error:
+        return error.message
+    return "" if os.path.isdir(found.path) else "its directory _data is gone"
+
+
+def mend(paths: Paths, name: str) -> bool:
+    """Give a damaged volume a record and a directory again; what is in it stays. Return whether it is whole now.
+
+    Its labels are lost with its record. One of a newer rpod is left alone.
+    """
+    directory = _directory(paths, name)
+    try:
+        with Lock(f"{directory}/lock"):
+            try:
+                read(paths, name)
+            except NewerRecord:
+                return False
+            except (Corrupt, NotFound):
+                made_ns = os.stat(directory).st_mtime_ns
+                write_record(f"{directory}/{_RECORD}", {"name": name, "created_ns": made_ns, "labels": {}})
+            if not os.path.isdir(f"{directory}/_data"):
+                os.mkdir(f"{directory}/_data", 0o755)
+                os.chmod(f"{directory}/_data", 0o755)  # noqa: S103 - every user of the container has to get in
+    except OSError:
+        return False
+    return not fault_of(paths, name)
 
 
 def remove(paths: Paths, name: str, *, used_by: Sequence[str] = ()) -> None:
