@@ -47,6 +47,11 @@ class Paths(Frozen):
         return f"{self.graphroot}/containers"
 
     @property
+    def pods(self) -> str:
+        """One directory a pod."""
+        return f"{self.graphroot}/pods"
+
+    @property
     def volumes(self) -> str:
         """One directory a named volume."""
         return f"{self.graphroot}/volumes"
@@ -98,6 +103,10 @@ class Paths(Frozen):
     def container(self, container_id: str) -> str:
         """Return the lasting directory of one container."""
         return f"{self.containers}/{container_id}"
+
+    def pod(self, pod_id: str) -> str:
+        """Return the directory of one pod."""
+        return f"{self.pods}/{pod_id}"
 
     def bundle(self, container_id: str) -> str:
         """Return the bundle directory of one container."""

@@ -116,6 +116,10 @@ def _until(one: Container, value: str, _all: list[Container]) -> bool:
     return one.config.created_ns < moment(value) * 1_000_000_000
 
 
+def _pod(one: Container, value: str, _all: list[Container]) -> bool:
+    return bool(one.config.pod_id) and (one.config.pod_id.startswith(value) or one.config.request.pod == value)
+
+
 _TESTS: dict[str, Callable[[Container, str, list[Container]], bool]] = {
     "id": lambda one, value, _all: one.id.startswith(value),
     "name": _name,
@@ -129,6 +133,7 @@ _TESTS: dict[str, Callable[[Container, str, list[Container]], bool]] = {
     "volume": _volume,
     "network": _network,
     "until": _until,
+    "pod": _pod,
     "restart-policy": _restart_policy,
     "should-start-on-boot": _starts_on_boot,
     "command": lambda one, value, _all: bool(one.config.words) and one.config.words[0] == value,

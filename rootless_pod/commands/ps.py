@@ -29,6 +29,7 @@ HEADERS = {
     "CreatedHuman": "CREATED",
     "CreatedAt": "CREATED AT",
     "ImageID": "IMAGE ID",
+    "Pod": "POD ID",
 }
 
 COMMAND = Command(
@@ -44,12 +45,7 @@ COMMAND = Command(
         flag("--no-trunc", "Print whole ids and commands"),
         flag("--noheading", "Print no heading"),
         flag("--ns", "Print the namespaces of each container"),
-        flag(
-            "--pod",
-            "Print the pod of each container",
-            "-p",
-            refuse="rpod has no pods yet; containers that share a network: rpod ps --filter network=container",
-        ),
+        flag("--pod", "Print the pod of each container", "-p"),
         flag("--quiet", "Print ids only", "-q"),
         flag("--size", "Print the size of each container's own files", "-s"),
         text("--sort", "Order by this field", default="created", choices=_SORTS, metavar="FIELD"),
@@ -103,6 +99,8 @@ def _columns(call: Call) -> list[str]:
     if call.flag("ns"):
         return ["ID", "Names", "PID", "CGROUPNS", "IPC", "MNT", "NET", "PIDNS", "USERNS", "UTS"]
     columns = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"]
+    if call.flag("pod"):
+        columns += ["Pod", "PodName"]
     return [*columns, "Size"] if call.flag("size") else columns
 
 
@@ -114,6 +112,7 @@ def chosen(call: Call, paths: Paths) -> list[Container]:
     last = call.number("last")
     if last is not None and last >= 0:
         found = found[max(0, len(found) - last) :]
+    found = [_in_pod(paths, one) if one.config.pod_id else one for one in found]
     conditions = call.texts("filter")
     if conditions:
         from rootless_pod.commands.filters import matching
@@ -124,6 +123,21 @@ def chosen(call: Call, paths: Paths) -> list[Container]:
     if call.flag("all") or limited or by_state:
         return found
     return [one for one in found if one.status.is_running and one.status.name != states.PAUSED]
+
+
+def _in_pod(paths: Paths, container: Container) -> Container:
+    from rootless_pod.container.pod.lookup import with_pod_ports
+
+    return with_pod_ports(paths, container)
+
+
+def _pod_of(paths: Paths, container: Container) -> tuple[str, str]:
+    """Return id and name of the container's pod, both "" if it is in none."""
+    if not container.config.pod_id:
+        return "", ""
+    from rootless_pod.container.pod.lookup import name_of
+
+    return container.config.pod_id, name_of(paths, container.config.pod_id)
 
 
 def sort_containers(found: list[Container], field: str, paths: Paths) -> list[Container]:
@@ -183,9 +197,10 @@ def row(paths: Paths, container: Container, *, whole: bool, size: bool) -> dict[
     """Return every field a template may name, as words."""
     config, command = container.config, " ".join(container.config.words)
     created = config.created_ns / 1e9
+    pod_id, pod_name = _pod_of(paths, container)
     values: dict[str, Any] = {
         "ID": config.id if whole else config.id[:_SHOWN_ID],
-        "Image": config.image_name or config.request.rootfs,
+        "Image": config.image_name or ("" if config.is_infra else config.request.rootfs),
         "ImageID": config.image_id if whole else config.image_id[:_SHOWN_ID],
         "Command": command if whole or len(command) <= _SHOWN_WORDS else f"{command[:_SHOWN_WORDS]}...",
         "RunningFor": ago(created),
@@ -202,11 +217,11 @@ def row(paths: Paths, container: Container, *, whole: bool, size: bool) -> dict[
         "ExitCode": container.status.exit_code,
         "Exited": container.status.name == states.EXITED,
         "AutoRemove": config.request.auto_remove,
-        "IsInfra": False,
+        "IsInfra": config.is_infra,
         "CIDFile": config.request.cid_file,
         "Restarts": container.state.get("restarts", 0),
-        "Pod": "",
-        "PodName": "",
+        "Pod": pod_id if whole else pod_id[:_SHOWN_ID],
+        "PodName": pod_name,
         "Size": "",
     }
     values.update(_moments(container))
@@ -279,6 +294,7 @@ def json_row(paths: Paths, container: Container, *, size: bool) -> dict[str, Any
     from rootless_pod.container.inspect import size_of_changes
 
     config, status = container.config, container.status
+    pod_id, pod_name = _pod_of(paths, container)
     network = container.state.get("network") or {}
     ports = network.get("ports") or [one.as_dict() for one in config.request.network.publish]
     return {
@@ -292,15 +308,15 @@ def json_row(paths: Paths, container: Container, *, size: bool) -> dict[str, Any
         "Id": config.id,
         "Image": config.image_name,
         "ImageID": config.image_id,
-        "IsInfra": False,
+        "IsInfra": config.is_infra,
         "Labels": config.labels or None,
         "Mounts": _destinations(container),
         "Names": [config.name],
         "Namespaces": {key: value for key, value in _namespaces(status.pid).items() if value},
         "Networks": [],
         "Pid": status.pid,
-        "Pod": "",
-        "PodName": "",
+        "Pod": pod_id,
+        "PodName": pod_name,
         "Ports": [
             {
                 "host_ip": one.get("host_ip") or "",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from rootless_pod.commands.declare import Option, flag, text, texts
 
-_NO_PODS = "rpod has no pods yet; share a container's namespaces with --network, --ipc or --pid container:NAME"
 _NO_HEALTH = "rpod runs no health checks; run the check yourself with rpod exec"
 _HEALTH = (
     "--health-cmd",
@@ -175,9 +174,8 @@ CONTAINER: tuple[Option, ...] = (
     flag("--no-healthcheck", "Run no health check of the image (rpod runs none)", group=_G),
     flag("--dry-run", "Print what would happen (namespaces, mounts, network, config.json) and do nothing", group=_G),
     _refused("--requires", "rpod start does not order containers; start them in the order you need"),
-    _refused("--pod", _NO_PODS),
-    _refused("--pod-id-file", _NO_PODS),
-    _refused("--init-ctr", _NO_PODS),
+    text("--pod", "Make it a container of this pod (new:NAME makes the pod)", metavar="POD", group=_G),
+    text("--pod-id-file", "Read the pod's id from a file", metavar="FILE", completes="file", group=_G),
     *(_refused(name, _NO_HEALTH) for name in _HEALTH),
 )
 

@@ -37,10 +37,10 @@ def container_request(call: Call) -> ContainerRequest:
         name=call.text("name"),
         replace_existing=call.flag("replace"),
         process=_process(call),
-        network=_network(call),
+        network=network_of(call),
         publish_all=call.flag("publish_all"),
         expose=call.texts("expose"),
-        mounts=_mounts(call),
+        mounts=mounts_of(call),
         volumes_from=call.texts("volumes_from"),
         auto_remove=call.flag("rm"),
         stop_timeout_seconds=call.number("stop_timeout") or 0,
@@ -51,6 +51,8 @@ def container_request(call: Call) -> ContainerRequest:
         pid_file=call.text("pidfile"),
         conmon_pid_file=call.text("conmon_pidfile"),
         cid_file=call.text("cidfile"),
+        pod=call.text("pod"),
+        pod_id_file=call.text("pod_id_file"),
         create_command=("rpod", *sys.argv[1:]),
         pull=_pull_policy(call.text("pull")),
         platform=_platform(call),
@@ -115,7 +117,8 @@ def env_lines(path: str) -> tuple[str, ...]:
         raise NotFound(f"cannot read {path}: {cause.strerror}", remedy="check the path of the file") from cause
 
 
-def _network(call: Call) -> NetworkRequest:
+def network_of(call: Call) -> NetworkRequest:
+    """Return what the options say of the network."""
     published = tuple(mapping for word in call.texts("publish") for mapping in parse_publish(word))
     return NetworkRequest(
         mode=call.text("network"),
@@ -137,12 +140,13 @@ def _hosts_file(text: str) -> str:
     return text if text in ("", "none", "image") else os.path.abspath(text)
 
 
-def _mounts(call: Call) -> tuple[MountRequest, ...]:
+def mounts_of(call: Call) -> tuple[MountRequest, ...]:
+    """Return the mounts of ``--volume`` and, where the command has it, ``--mount``."""
     from rootless_pod.volumes.resolve import parse_mount, parse_volume
 
     found = (
         *(parse_volume(word) for word in call.texts("volumes")),
-        *(parse_mount(word) for word in call.texts("mounts")),
+        *(parse_mount(word) for word in (call.texts("mounts") if "mounts" in call.values else ())),
     )
     # The container may be started again from another directory: paths are kept absolute.
     return tuple(one.replace(source=os.path.abspath(one.source)) if one.kind == "bind" else one for one in found)

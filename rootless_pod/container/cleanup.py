@@ -55,9 +55,13 @@ def cleanup(context: Context, container_id: str, *, remove: bool = False) -> Sta
                 from rootless_pod.container.remove import take_away
 
                 take_away(context, container, volumes=True)
-            return container.status
     except NotFound:
         return None
+    if container.config.pod_id and not container.status.is_running:
+        from rootless_pod.container.pod.ending import member_ended
+
+        member_ended(context, container.config)
+    return container.status
 
 
 def restart(context: Context, container_id: str) -> None:
@@ -239,6 +243,10 @@ def _unmount(context: Context, container: Container) -> None:
     from rootless_pod.container.drivers import unmount
 
     unmount(context, container)
+    if os.path.isdir(f"{context.paths.bundle(container.id)}/shm"):
+        from rootless_pod.container.sharedmemory import take_down
+
+        take_down(f"{context.paths.bundle(container.id)}/shm")
 
 
 def drop_bundle(context: Context, container_id: str) -> None:

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 _NAME_TRIES = 10
 
 
-def create(context: Context, request: ContainerRequest, image: Image | None) -> ContainerConfig:
-    """Make the container's directory and record, and reserve its name.
+def create(
+    context: Context, request: ContainerRequest, image: Image | None, *, container_id: str = ""
+) -> ContainerConfig:
+    """Make the container's directory and record, and reserve its name; ``container_id`` fixes its id.
 
     After a failure, or a kill before the record is written, there is no container of this name.
 
@@ -36,8 +38,21 @@ def create(context: Context, request: ContainerRequest, image: Image | None) -> 
     """
     if request.cid_file and os.path.exists(request.cid_file):
         raise Conflict(f"container id file {request.cid_file} exists already", remedy=f"rm {request.cid_file}")
+    if (request.pod or request.pod_id_file) and not request.pod_id:
+        from rootless_pod.container.pod.join import join
+
+        request = join(context, request)
+    if not request.pod_id or request.infra:
+        return _make(context, request, image, container_id)
+    from rootless_pod.state.pods import PodLock
+
+    with PodLock(context.paths, request.pod_id, shared=True):  # the pod can't go meanwhile
+        return _make(context, request, image, container_id)
+
+
+def _make(context: Context, request: ContainerRequest, image: Image | None, container_id: str) -> ContainerConfig:
     joined = joined_containers(context, request)
-    container_id, lock = _claim_id(context)
+    container_id, lock = _claim_id(context, container_id)
     directory = context.paths.container(container_id)
     with lock, Undo() as undo:
         undo.push(drop_directory, directory)
@@ -63,10 +78,12 @@ def create(context: Context, request: ContainerRequest, image: Image | None) -> 
     return config
 
 
-def _claim_id(context: Context) -> tuple[str, Lock]:
+def _claim_id(context: Context, wanted: str) -> tuple[str, Lock]:
     """Make the directory of a new container and take its lock: what holds no record and no held lock is swept."""
     while True:
-        container_id = new_id()
+        container_id = wanted or new_id()
+        if wanted and os.path.isdir(context.paths.container(wanted)):
+            drop_unborn(context.paths, wanted)
         os.mkdir(context.paths.container(container_id), 0o700)
         lock = ContainerLock(context.paths, container_id)
         try:
@@ -132,6 +149,8 @@ def _image_name(request: ContainerRequest, image: Image | None) -> str:
 
 def _shown_command(request: ContainerRequest, image: Image | None) -> tuple[str, ...]:
     """Return entrypoint and words as the container will run them, for ``ps`` and ``inspect``."""
+    if request.infra and not request.image:
+        return ()  # a program of ours
     from rootless_pod.spec.process import compose_args
 
     return compose_args(request.process.replace(init=False), image.config if image is not None else None)
@@ -201,6 +220,7 @@ def joined_containers(context: Context, request: ContainerRequest) -> dict[str, 
         "ipc": request.process.ipc,
         "uts": request.process.uts,
         "user": request.process.userns,
+        "cgroup": request.process.cgroupns,
     }
     joined: dict[str, str] = {}
     for namespace, wish in wishes.items():

@@ -21,6 +21,10 @@ _STATE_NAMES = {states.STARTING: "configured"}
 def inspect(paths: Paths, container: Container, *, size: bool = False) -> dict[str, Any]:
     """Return the JSON object of one container."""
     config, request = container.config, container.config.request
+    if config.pod_id:
+        from rootless_pod.container.pod.lookup import with_pod_ports
+
+        container = with_pod_ports(paths, container)
     spec = _spec(paths, container.id)
     bundle = paths.bundle(container.id)
     running = container.status.is_running
@@ -33,7 +37,7 @@ def inspect(paths: Paths, container: Container, *, size: bool = False) -> dict[s
         "Image": config.image_id,
         "ImageName": config.image_name,
         "Rootfs": request.rootfs,
-        "Pod": "",
+        "Pod": config.pod_id,
         "ResolvConfPath": _if_there(f"{bundle}/resolv.conf"),
         "HostnamePath": _if_there(f"{bundle}/hostname"),
         "HostsPath": _if_there(f"{bundle}/hosts"),
@@ -55,7 +59,7 @@ def inspect(paths: Paths, container: Container, *, size: bool = False) -> dict[s
         "Mounts": _mounts(container),
         "Dependencies": sorted(set(config.joined.values())),
         "NetworkSettings": _network_settings(container),
-        "IsInfra": False,
+        "IsInfra": config.is_infra,
         "Config": _config(container, spec),
         "HostConfig": _host_config(paths, container, spec),
     }

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from rootless_pod.container.context import Context
     from rootless_pod.container.record import ContainerConfig
     from rootless_pod.container.undo import Undo
+    from rootless_pod.linux.cgroup import Delegation
     from rootless_pod.network.attach import Attachment, NetworkStatus
     from rootless_pod.network.mode import NetworkRequest
     from rootless_pod.oci.image import Image
 
-_NAMESPACE_FILES = {"pid": "pid", "ipc": "ipc", "uts": "uts", "user": "user"}
 _SQUASHING = "fuse-overlayfs"
 
 
@@ -107,9 +107,13 @@ def prepare(
     state["network"] = network.status.to_json()
     rootfs = mount(context, config, image, state)
     host = read_host_facts()
-    cgroup, cgroups = own_cgroup(request.process, config.id, host.cgroups)
+    cgroup, cgroups = _cgroup(context, config, host.cgroups)
     state["cgroup"] = cgroup
     volumes = find_volumes(context, config, image, rootfs, state)
+    if "ipc" in joined or request.process.ipc == "shareable":
+        from rootless_pod.container.sharedmemory import share
+
+        volumes = share(paths, config, volumes)
     spec = generate(
         request.process,
         container_id=config.id,
@@ -137,7 +141,7 @@ def prepare(
 
         chown_sources(volumes, spec.owner, home=os.environ.get("HOME", ""))
     prepare_rootfs(rootfs, spec)
-    _write_names(config, bundle, network, spec)
+    _write_names(context, config, bundle, network, spec)
     write_bundle(bundle, with_compiled_filter(context, spec) if takes_program else spec)
     return Prepared(bundle, spec, network)
 
@@ -265,17 +269,37 @@ def joined_namespaces(context: Context, config: ContainerConfig) -> dict[str, st
         if namespace == "network":
             files["network"] = (other.state.get("network") or {}).get("netns_path")
         else:
-            files[namespace] = f"/proc/{other.status.pid}/ns/{_NAMESPACE_FILES[namespace]}"
+            files[namespace] = f"/proc/{other.status.pid}/ns/{namespace}"
     return files
 
 
-def _write_names(config: ContainerConfig, bundle: str, network: Attachment, spec: Spec) -> None:
-    """Write hosts, resolv.conf and hostname, which the spec binds into the container."""
+def _cgroup(context: Context, config: ContainerConfig, delegation: Delegation) -> tuple[str | None, Delegation]:
+    """Return the container's cgroup and what it lies in: its pod's, or one as it asked for."""
+    if config.pod_id:
+        from rootless_pod.container.pod.limits import place_of_member
+
+        found = place_of_member(context, config, delegation)
+        if found is not None:
+            return found
+    return own_cgroup(config.request.process, config.id, delegation)
+
+
+def _write_names(context: Context, config: ContainerConfig, bundle: str, network: Attachment, spec: Spec) -> None:
+    """Write hosts, resolv.conf and hostname, which the spec binds into the container.
+
+    Of a pod's network, the first two are the same files for all.
+    """
     request = config.request
-    hostname = spec.config.get("hostname") or os.uname().nodename
+    hostname = spec.config.get("hostname") or request.process.hostname or os.uname().nodename
+    write_hostname(f"{bundle}/hostname", hostname)
+    lender = config.joined.get("network") if config.pod_id else None
+    if lender is not None:
+        for name in ("hosts", "resolv.conf"):
+            if not os.path.exists(f"{bundle}/{name}"):
+                os.link(f"{context.paths.bundle(lender)}/{name}", f"{bundle}/{name}")
+        return
     rootfs = str(spec.config["root"]["path"])
     write_hosts(
         f"{bundle}/hosts", request.network, network.status, hostname=hostname, container_name=config.name, rootfs=rootfs
     )
     write_resolv_conf(f"{bundle}/resolv.conf", request.network, network.status)
-    write_hostname(f"{bundle}/hostname", hostname)

@@ -49,6 +49,16 @@ class ContainerConfig(Frozen):
         """The directory given with ``--rootfs``, or ""."""
         return self.request.rootfs
 
+    @property
+    def pod_id(self) -> str:
+        """The pod the container belongs to, or ""."""
+        return self.request.pod_id
+
+    @property
+    def is_infra(self) -> bool:
+        """Whether it holds the namespaces of its pod."""
+        return self.request.infra
+
 
 _CLASSES: dict[str, type[Frozen]] = {
     one.__name__: one
@@ -56,7 +66,7 @@ _CLASSES: dict[str, type[Frozen]] = {
 }
 
 
-def _class_named(name: str) -> type[Frozen] | None:
+def class_named(name: str) -> type[Frozen] | None:
     """Return the class of a part of a record; the rooms few containers need are imported when one does."""
     if name == "MountRequest":
         from rootless_pod.volumes.resolve import MountRequest
@@ -76,7 +86,7 @@ def config_from(record: dict[str, Any]) -> ContainerConfig:
     Raises:
         Corrupt: it is not such a record.
     """
-    config = from_plain(record.get("container"), _class_named)
+    config = from_plain(record.get("container"), class_named)
     if not isinstance(config, ContainerConfig):
         raise Corrupt("container.json does not hold a container", remedy="remove it: rpod rm -f ID")
     return config

@@ -34,15 +34,24 @@ def remove(
     force: bool = False,
     volumes: bool = False,
     timeout_seconds: int | None = None,
+    with_pod: bool = False,
 ) -> None:
     """Remove a container; ``force`` stops a running one first; ``volumes`` takes its anonymous volumes along.
 
+    ``with_pod``: its pod is being removed, so that it may be the one that holds the pod's namespaces.
+
     Raises:
         NotFound: it is gone already.
-        Conflict: it runs and ``force`` is not given (exit code 2).
+        Conflict: it runs and ``force`` is not given (exit code 2), or its pod needs it.
     """
     try:
-        read(context.paths, container_id)
+        config = read(context.paths, container_id).config
+        if config.is_infra and not with_pod and os.path.isdir(context.paths.pod(config.pod_id)):
+            raise Conflict(
+                f"container {container_id} is the infra container of pod {config.pod_id} and cannot be removed"
+                " without removing the pod",
+                remedy=f"remove the pod: rpod pod rm {config.pod_id[:12]}",
+            )
     except (Corrupt, NotFound) as error:
         if not force or not is_wreck(context.paths, container_id, error):
             raise

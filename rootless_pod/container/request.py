@@ -44,6 +44,11 @@ class ContainerRequest(Frozen):
     pid_file: str = ""
     conmon_pid_file: str = ""
     cid_file: str = ""
+    pod: str = ""  # as typed: a name or id, or new:NAME; of a container that is made: the name
+    pod_id_file: str = ""  # holds the id of the pod
+    pod_id: str = ""  # the pod it belongs to, once that was found
+    infra: bool = False  # it holds the namespaces of its pod
+    init_container: str = ""  # "always" or "once": runs to its end before the others of its pod start
     create_command: tuple[str, ...] = ()
     # how the image is got
     pull: str = "missing"

@@ -111,6 +111,8 @@ def initialize(context: Context, config: ContainerConfig) -> None:
 
 
 def _make(context: Context, config: ContainerConfig, container: Container, wish: _Wish) -> Started:
+    if config.pod_id:
+        config = _ready_pod(context, config)
     runtime = drivers.runtime_choice(context).driver
     if container.state.get("restart") and not wish.again:
         from rootless_pod.container.restart_policy import cancel
@@ -122,6 +124,18 @@ def _make(context: Context, config: ContainerConfig, container: Container, wish:
     except HelperReplaced:
         container = settle(context, read(context.paths, config.id))
         return _make_once(context, config, container, runtime, wish)
+
+
+def _ready_pod(context: Context, config: ContainerConfig) -> ContainerConfig:
+    """Have the namespaces of the pod: of the infra container return the config with the program it runs."""
+    if config.is_infra:
+        from rootless_pod.container.pod.infra import prepare_rootfs
+
+        return prepare_rootfs(config)
+    from rootless_pod.container.pod.start import start_infra_for
+
+    start_infra_for(context, config)
+    return config
 
 
 def _make_once(

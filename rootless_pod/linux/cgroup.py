@@ -73,10 +73,11 @@ def find_delegation(root: str = ROOT, membership: str | None = None) -> Delegati
         path = os.path.dirname(path)
     if not found:
         return Delegation(layout=layout)
-    return _read_delegation(found, root)
+    return read_delegation(found, root)
 
 
-def _read_delegation(path: str, root: str) -> Delegation:
+def read_delegation(path: str, root: str = ROOT) -> Delegation:
+    """Return what the cgroup ``path`` may hand to its children (raises OSError)."""
     controllers, enabled = (
         tuple(read_text(f"{root}{path}/cgroup.{name}").split()) for name in ("controllers", "subtree_control")
     )
@@ -94,7 +95,7 @@ def find_manager(root: str = ROOT, membership: str | None = None) -> Delegation:
     manager = f"{before}{found}{number}.slice/user@{number}.service"
     if not number.isdigit() or not os.path.exists(f"{root}{manager}/cgroup.controllers"):
         return Delegation(layout=find_layout(root))
-    return _read_delegation(manager, root)
+    return read_delegation(manager, root)
 
 
 def is_marked(path: str, *, root: str = ROOT) -> bool:
@@ -154,6 +155,14 @@ def _move_processes(directory: str, leaf: str) -> None:
             _write(f"{directory}/{leaf}/cgroup.procs", pid)
         except ProcessLookupError:
             continue
+
+
+def is_populated(path: str, *, root: str = ROOT) -> bool:
+    """Tell whether a process lives in the cgroup ``path`` or below it."""
+    try:
+        return "populated 1" in read_text(f"{root}{path}/cgroup.events")
+    except OSError:
+        return os.path.isdir(f"{root}{path}") and path in ("", "/")  # the root has no such file
 
 
 def remove_cgroup(path: str, *, root: str = ROOT) -> bool:

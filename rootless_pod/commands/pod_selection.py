@@ -1,0 +1,79 @@
+"""The pods a command is about, by name, ``--latest``, ``--all`` or ``--pod-id-file``."""
+
+from __future__ import annotations
+
+from rootless_pod.commands.declare import Argument, Option, flag, texts
+from rootless_pod.container.pod import lookup
+from rootless_pod.errors import NotFound, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rootless_pod.commands.declare import Call
+    from rootless_pod.container.lookup import Container
+    from rootless_pod.errors import RpodError
+
+LATEST = flag("--latest", "Act on the pod created last", "-l")
+ALL = flag("--all", "Act on all pods", "-a")
+IGNORE = flag("--ignore", "Say nothing of pods that are not there", "-i")
+ID_FILE = texts("--pod-id-file", "Read the pod's id from a file", metavar="FILE", completes="file")
+PODS = Argument(name="PODS", kind="many", help="Names or ids")
+SELECTION: tuple[Option, ...] = (ALL, LATEST)
+
+
+def selected(call: Call) -> list[str]:
+    """Return the ids of the pods a call names, each once, in order.
+
+    Raises:
+        Usage: nothing is named, or two ways of naming contradict each other.
+        NotFound: one is not there (with ``--ignore`` it is left out).
+    """
+    paths, words = call.paths, _words(call)
+    everything, latest = bool(call.values.get("all")), bool(call.values.get("latest"))
+    if everything and latest:
+        raise Usage("--all and --latest cannot be used together", remedy="leave out one of them")
+    if words and (everything or latest):
+        raise Usage("--all or --latest can't go with names", remedy="give names, or one of the two options")
+    if everything:
+        return [one.id for one in lookup.list_all(paths)]
+    if latest:
+        return [lookup.latest(paths).id]
+    if not words:
+        raise Usage("you must provide at least one name or id", remedy="give the name or id of a pod, or --latest")
+    ids = []
+    for word in words:
+        try:
+            found = lookup.find_id(paths, word)
+        except NotFound:
+            if call.values.get("ignore"):
+                continue
+            raise
+        if found not in ids:
+            ids.append(found)
+    return ids
+
+
+def _words(call: Call) -> list[str]:
+    words = list(call.many("pods"))
+    files = call.values.get("pod_id_file") or ()
+    assert isinstance(files, tuple)
+    for path in files:
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                words.append(file.readline().strip())
+        except OSError as cause:
+            if call.values.get("ignore"):
+                continue
+            raise NotFound(f"cannot read the id file {path}: {cause.strerror}", remedy="check the path") from cause
+    return words
+
+
+def tell_failures(failures: Sequence[tuple[Container, RpodError]]) -> int:
+    """Report each container that failed; return the exit code, 0 if none did."""
+    from rootless_pod.commands.report import report
+
+    for container, error in failures:
+        error.message = f"container {container.config.name}: {error.message}"
+        report(error)
+    return 125 if failures else 0
