@@ -112,7 +112,7 @@ def test_what_can_follow_is_answered(line, wanted, environment, root):
 
 
 def test_refused_options_are_not_offered(environment, root):
-    assert "--pod" not in asked("rpod run --po", environment, root)
+    assert "--link-local-ip" not in asked("rpod run --link", environment, root)
 
 
 def test_bash_completes_on_a_terminal(environment, root):
