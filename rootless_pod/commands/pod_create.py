@@ -12,7 +12,7 @@ from rootless_pod.container.pod.record import SHARED_BY_DEFAULT, PodRequest
 from rootless_pod.errors import Refused, Usage
 
 COMMAND = Command(
-    name="pod create",
+    name="create",
     summary="Create a pod",
     help=(
         "Makes a pod: containers that share a network, a host name and shared memory. An infra container holds them;"

@@ -6,7 +6,7 @@ from rootless_pod.commands.declare import Argument, Call, Command
 from rootless_pod.errors import NotFound
 
 COMMAND = Command(
-    name="pod exists",
+    name="exists",
     summary="Check if a pod exists",
     help="Exit code 0: it does, 1: it does not.",
     arguments=(Argument(name="POD", help="Name or id"),),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rootless_pod.container.pod.lookup import Pod
 
 COMMAND = Command(
-    name="pod inspect",
+    name="inspect",
     summary="Display the configuration of pods",
     help="Prints a JSON object for each pod.",
     options=(text("--format", "json, or a Go template", "-f", default="json", metavar="FORMAT"), LATEST),

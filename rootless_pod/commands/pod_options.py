@@ -15,6 +15,7 @@ _LIMITS = frozenset(
 _NETWORK = frozenset(
     (
         "--network", "--publish", "--hostname", "--add-host", "--dns", "--dns-option", "--dns-search", "--no-hosts",
+        "--hosts-file",
         "--ip", "--ip6", "--mac-address", "--network-alias",
     )
 )  # fmt: skip

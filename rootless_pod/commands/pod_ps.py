@@ -32,7 +32,7 @@ HEADERS = {
 }
 
 COMMAND = Command(
-    name="pod ps",
+    name="ps",
     summary="List pods",
     options=(
         flag("--ctr-ids", "Print the ids of the containers"),

@@ -19,7 +19,7 @@ TIME = Option(
 )
 
 COMMAND = Command(
-    name="pod rm",
+    name="rm",
     summary="Remove pods",
     help="Removes pods with all their containers. Exit code 1: no such pod.",
     options=(

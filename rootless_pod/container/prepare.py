@@ -295,8 +295,9 @@ def _write_names(context: Context, config: ContainerConfig, bundle: str, network
     lender = config.joined.get("network") if config.pod_id else None
     if lender is not None:
         for name in ("hosts", "resolv.conf"):
-            if not os.path.exists(f"{bundle}/{name}"):
-                os.link(f"{context.paths.bundle(lender)}/{name}", f"{bundle}/{name}")
+            lent = f"{context.paths.bundle(lender)}/{name}"
+            if os.path.exists(lent) and not os.path.exists(f"{bundle}/{name}"):
+                os.link(lent, f"{bundle}/{name}")
         return
     rootfs = str(spec.config["root"]["path"])
     write_hosts(

@@ -38,6 +38,11 @@ def join(context: Context, request: ContainerRequest) -> ContainerRequest:
     if "net" in pod.request.share and not network.mode:
         network = network.replace(mode=holder)
     process = _process(request.process, pod, holder)
+    if network.mode == holder and holder:
+        process = process.replace(
+            bind_hosts=process.bind_hosts and not pod.request.network.no_hosts,
+            bind_resolv_conf="none" not in pod.request.network.dns,
+        )
     mounts, lenders = request.mounts, request.volumes_from
     if holder and (pod.request.mounts or pod.request.volumes_from):
         lenders = (*lenders, pod.infra_id)
