@@ -16,6 +16,7 @@ COMMAND = Command(
         flag(
             "--restart", "Start it if its restart policy says so: what waits for the back-off calls this", hidden=True
         ),
+        flag("--unhealthy", "Do what --health-on-failure says: what watches the health calls this", hidden=True),
         flag("--rm", "Also remove the container"),
         flag("--rmi", "Also remove its image"),
     ),
@@ -36,6 +37,11 @@ def main(call: Call) -> int:
     def settle(container_id: str) -> str:
         if call.flag("restart"):
             restart(context, container_id)
+            return shown(call, container_id)
+        if call.flag("unhealthy"):
+            from rootless_pod.container.health_action import act
+
+            act(context, container_id)
             return shown(call, container_id)
         image_id = ""
         if call.flag("rmi"):

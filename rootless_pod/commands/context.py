@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless_pod.config.storage import is_store_option
-from rootless_pod.container.context import Context
+from rootless_pod.container.context import Context, Places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,4 +23,16 @@ def context_of(call: Call) -> Context:
         runtime_flags=chosen.runtime_flag,
         conmon=chosen.conmon,
         log_level=chosen.log_level,
+    )
+
+
+def places_of(call: Call) -> Places:
+    """Return the places and drivers of a call that does not enter the user's namespace."""
+    chosen = call.globals
+    return Places(
+        paths=call.paths,
+        storage_driver=chosen.storage_driver,
+        runtime=chosen.runtime,
+        runtime_flags=chosen.runtime_flag,
+        conmon=chosen.conmon,
     )

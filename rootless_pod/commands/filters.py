@@ -9,12 +9,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from rootless_pod.container.lookup import Container
+    from rootless_pod.paths import Paths
 
 STATUSES = ("created", "initialized", "running", "paused", "stopping", "stopped", "exited", "removing", "unknown")
 
 
-def matching(found: list[Container], conditions: Iterable[str] | object) -> list[Container]:
+def matching(found: list[Container], conditions: Iterable[str] | object, paths: Paths | None = None) -> list[Container]:
     """Return those of ``found`` that fit: the same key twice means either, different keys mean both.
+
+    ``paths``: where the records of their health lie, for ``health=``.
 
     Raises:
         Usage: an unknown key or a value that can't be meant.
@@ -27,6 +30,9 @@ def matching(found: list[Container], conditions: Iterable[str] | object) -> list
             raise Usage(f"--filter {condition!r} is not KEY=VALUE", remedy=f"use one of {', '.join(sorted(_TESTS))}")
         by_key.setdefault(key, []).append(value)
     for key, values in by_key.items():
+        if key == "health" and paths is not None:
+            found = [one for one in found if _health(paths, one) in values]
+            continue
         if key not in _TESTS:
             raise Usage(f"--filter {key!r} is not known", remedy=f"use one of {', '.join(sorted(_TESTS))}")
         test = _TESTS[key]
@@ -108,6 +114,12 @@ def _starts_on_boot(one: Container, value: str, _all: list[Container]) -> bool:
     policy = one.config.request.restart_policy
     starts = policy == "always" or (policy == "unless-stopped" and not one.state.get("stopped_by_user"))
     return starts == (value == "true")
+
+
+def _health(paths: Paths, one: Container) -> str:
+    from rootless_pod.container.health import read_health
+
+    return str(read_health(paths, one.id).get("Status") or "") if one.config.request.health is not None else "none"
 
 
 def _until(one: Container, value: str, _all: list[Container]) -> bool:

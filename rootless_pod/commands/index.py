@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("events", "Show what happens to containers, pods, images and volumes"),
     "exec": ("exec", "Run a process in a running container"),
     "export": ("export", "Export the file system of a container as a tar archive"),
+    "healthcheck run": ("healthcheck_run", "Run the health check of a container"),
     "help": ("help", "Show the help of a command"),
     "history": ("history", "Show the history of an image"),
     "image diff": ("image_diff", "Show how an image differs from what it stands on"),
@@ -142,6 +143,7 @@ ALIASES: dict[str, str] = {
 GROUPS: dict[str, str] = {
     "artifact": "Manage artifacts",
     "container": "Manage containers",
+    "healthcheck": "Manage health checks of containers",
     "image": "Manage images",
     "image trust": "Manage what images are trusted",
     "manifest": "Manage lists of manifests",

@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from rootless_pod.container.lookup import Container
+
 COMMAND = Command(
     name="inspect",
     summary="Display the configuration of containers and images",
@@ -35,10 +37,9 @@ def main(call: Call) -> int:
     found: list[dict[str, Any]] = []
     missing: list[RpodError] = []
     if call.flag("latest"):
-        from rootless_pod.container.inspect import inspect
         from rootless_pod.container.lookup import latest
 
-        found.append(inspect(call.paths, latest(call.paths), size=call.flag("size")))
+        found.append(_container(call, latest(call.paths)))
     for name in names:
         try:
             found.append(_look(call, name))
@@ -58,11 +59,10 @@ def main(call: Call) -> int:
 def _look(call: Call, name: str) -> dict[str, Any]:
     kind = call.text("type")
     if kind in ("all", "container"):
-        from rootless_pod.container.inspect import inspect
         from rootless_pod.container.lookup import find
 
         try:
-            return inspect(call.paths, find(call.paths, name, damaged=True), size=call.flag("size"))
+            return _container(call, find(call.paths, name, damaged=True))
         except NotFound:
             if kind == "container":
                 raise
@@ -72,6 +72,17 @@ def _look(call: Call, name: str) -> dict[str, Any]:
         return inspect_image(call.paths, name)
     except NotFound as cause:
         raise NotFound(f"no such object: {name!r}", remedy="see what is there: rpod ps -a; rpod images") from cause
+
+
+def _container(call: Call, container: Container) -> dict[str, Any]:
+    from rootless_pod.container.inspect import inspect
+
+    if container.config.request.restart_policy or container.config.request.health is not None:
+        from rootless_pod.commands.context import places_of
+        from rootless_pod.container.revive import revive
+
+        revive(places_of(call), [container])
+    return inspect(call.paths, container, size=call.flag("size"))
 
 
 def _print(form: str, found: list[dict[str, Any]]) -> None:

@@ -107,6 +107,7 @@ def _columns(call: Call) -> list[str]:
 def chosen(call: Call, paths: Paths) -> list[Container]:
     """Return the containers the options pick: running ones, unless ``--all`` or a filter of state says otherwise."""
     found = lookup.list_all(paths, damaged=True)
+    _look_after(call, found)
     if call.flag("latest"):
         found = found[-1:]
     last = call.number("last")
@@ -117,7 +118,7 @@ def chosen(call: Call, paths: Paths) -> list[Container]:
     if conditions:
         from rootless_pod.commands.filters import matching
 
-        found = matching(found, conditions)
+        found = matching(found, conditions, paths)
     limited = call.flag("latest") or (last is not None and last >= 0)
     by_state = any(condition.partition("=")[0] in ("status", "exited") for condition in conditions)
     if call.flag("all") or limited or by_state:
@@ -140,6 +141,16 @@ def _pod_of(paths: Paths, container: Container) -> tuple[str, str]:
     return container.config.pod_id, name_of(paths, container.config.pod_id)
 
 
+def _look_after(call: Call, found: list[Container]) -> None:
+    """Have those looked after whose own processes were killed: few containers have any."""
+    watched = [one for one in found if one.config.request.restart_policy or one.config.request.health is not None]
+    if watched:
+        from rootless_pod.commands.context import places_of
+        from rootless_pod.container.revive import revive
+
+        revive(places_of(call), watched)
+
+
 def sort_containers(found: list[Container], field: str, paths: Paths) -> list[Container]:
     """Return them in podman's order: oldest first by default, otherwise by the field."""
     if field in ("created", "runningfor"):
@@ -159,15 +170,24 @@ def sort_containers(found: list[Container], field: str, paths: Paths) -> list[Co
     return sorted(found, key=keys[field])
 
 
-def status_words(container: Container) -> str:
+def _health(paths: Paths, container: Container) -> str:
+    if container.config.request.health is None:
+        return ""
+    from rootless_pod.container.health import read_health
+
+    return str(read_health(paths, container.id).get("Status") or "")
+
+
+def status_words(paths: Paths, container: Container) -> str:
     """Return the status as podman words it."""
     status = container.status
+    health = f" ({words})" if (words := _health(paths, container)) else ""
     if status.name in (states.RUNNING, states.STOPPING):
-        return up(status.started_ns / 1e9)
+        return f"{up(status.started_ns / 1e9)}{health}"
     if status.name == states.PAUSED:
         return "Paused"
     if status.name == states.EXITED:
-        return exited(status.exit_code, (status.finished_ns or status.started_ns) / 1e9)
+        return f"{exited(status.exit_code, (status.finished_ns or status.started_ns) / 1e9)}{health}"
     if status.name == states.UNKNOWN:
         return f"Damaged: {status.error}"
     return "Initialized" if status.name == states.INITIALIZED else "Created"
@@ -205,7 +225,7 @@ def row(paths: Paths, container: Container, *, whole: bool, size: bool) -> dict[
         "Command": command if whole or len(command) <= _SHOWN_WORDS else f"{command[:_SHOWN_WORDS]}...",
         "RunningFor": ago(created),
         "CreatedHuman": ago(created),
-        "Status": status_words(container),
+        "Status": status_words(paths, container),
         "State": container.status.name,
         "Ports": ports_words(container),
         "Names": config.name,
@@ -332,6 +352,6 @@ def json_row(paths: Paths, container: Container, *, size: bool) -> dict[str, Any
         "Size": {"rwSize": size_of_changes(paths, config.id)} if size else None,
         "StartedAt": _unix(status.started_ns),
         "State": status.name,
-        "Status": status_words(container),
+        "Status": status_words(paths, container),
         "Created": config.created_ns // 10**9,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless_pod.commands.declare import Argument, Option
+from rootless_pod.commands.run_options_health import HEALTH
 from rootless_pod.commands.run_options_limits import NAMESPACES, RESOURCES, SECURITY
 from rootless_pod.commands.run_options_places import NETWORK, STORAGE
 from rootless_pod.commands.run_options_process import CONTAINER, IMAGE, PROCESS, RUN_ONLY
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 CREATE_OPTIONS: tuple[Option, ...] = (
     *CONTAINER,
+    *HEALTH,
     *PROCESS,
     *IMAGE,
     *NETWORK,

@@ -7,24 +7,6 @@ from __future__ import annotations
 
 from rootless_pod.commands.declare import Option, flag, text, texts
 
-_NO_HEALTH = "rpod runs no health checks; run the check yourself with rpod exec"
-_HEALTH = (
-    "--health-cmd",
-    "--health-interval",
-    "--health-log-destination",
-    "--health-max-log-count",
-    "--health-max-log-size",
-    "--health-on-failure",
-    "--health-retries",
-    "--health-start-period",
-    "--health-startup-cmd",
-    "--health-startup-interval",
-    "--health-startup-retries",
-    "--health-startup-success",
-    "--health-startup-timeout",
-    "--health-timeout",
-)
-
 
 def _refused(name: str, reason: str, **more: str) -> Option:
     return Option(name=name, hidden=True, refuse=reason, **more)  # type: ignore[arg-type]
@@ -171,12 +153,10 @@ CONTAINER: tuple[Option, ...] = (
         metavar="POLICY",
         group=_G,
     ),
-    flag("--no-healthcheck", "Run no health check of the image (rpod runs none)", group=_G),
     flag("--dry-run", "Print what would happen (namespaces, mounts, network, config.json) and do nothing", group=_G),
     _refused("--requires", "rpod start does not order containers; start them in the order you need"),
     text("--pod", "Make it a container of this pod (new:NAME makes the pod)", metavar="POD", group=_G),
     text("--pod-id-file", "Read the pod's id from a file", metavar="FILE", completes="file", group=_G),
-    *(_refused(name, _NO_HEALTH) for name in _HEALTH),
 )
 
 _G = "Image"

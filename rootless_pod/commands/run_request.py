@@ -14,6 +14,7 @@ from rootless_pod.spec.request import SpecRequest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.commands.declare import Call
+    from rootless_pod.container.health import HealthRequest
     from rootless_pod.volumes.resolve import MountRequest
 
 _SIZE_UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -47,6 +48,7 @@ def container_request(call: Call) -> ContainerRequest:
         timeout_seconds=call.number("timeout") or 0,
         restart_policy=policy,
         restart_retries=retries,
+        health=_health(call),
         log=_log(call),
         pid_file=call.text("pidfile"),
         conmon_pid_file=call.text("conmon_pidfile"),
@@ -69,6 +71,14 @@ def _restart(call: Call) -> tuple[str, int]:
     from rootless_pod.container.restart_policy import parse_policy
 
     return parse_policy(call.text("restart"), auto_remove=call.flag("rm"))
+
+
+def _health(call: Call) -> HealthRequest | None:
+    if not any(key.startswith("health") or key == "no_healthcheck" for key in call.given):
+        return None
+    from rootless_pod.commands.health_options import health_request
+
+    return health_request(call)
 
 
 def _process(call: Call) -> SpecRequest:

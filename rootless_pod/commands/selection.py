@@ -40,7 +40,7 @@ def selected(call: Call, *, among: Callable[[Container], bool] | None = None, da
     if everything or conditions:
         from rootless_pod.commands.filters import matching
 
-        found = matching(lookup.list_all(paths, damaged=damaged), conditions)
+        found = matching(lookup.list_all(paths, damaged=damaged), conditions, paths)
         return [one.id for one in found if (among is None or among(one)) and _named(one, words)]
     if latest:
         return [lookup.latest(paths).id]

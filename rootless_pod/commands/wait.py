@@ -6,7 +6,19 @@ from rootless_pod.commands.context import context_of
 from rootless_pod.commands.declare import Argument, Call, Command, Option, texts
 from rootless_pod.commands.selection import LATEST, for_each, selected
 
-CONDITIONS = ("configured", "created", "exited", "initialized", "paused", "removing", "running", "stopped", "stopping")
+CONDITIONS = (
+    "configured",
+    "created",
+    "exited",
+    "healthy",
+    "initialized",
+    "paused",
+    "removing",
+    "running",
+    "stopped",
+    "stopping",
+    "unhealthy",
+)
 
 COMMAND = Command(
     name="wait",

@@ -33,7 +33,7 @@ def cleanup(context: Context, container_id: str, *, remove: bool = False) -> Sta
     """Settle a container that has ended; with ``remove`` also remove it. Return its status (None: it is gone).
 
     One that is to come back (its restart policy, a health check) is left to a process that starts it again.
-    A running container is left alone.
+    A running container is left alone, but for the process that watches its health: a lost one is replaced.
     """
     try:
         with ContainerLock(context.paths, container_id):
@@ -51,6 +51,10 @@ def cleanup(context: Context, container_id: str, *, remove: bool = False) -> Sta
                 from rootless_pod.container.restart_policy import launch
 
                 return launch(context, container).status
+            if container.config.request.health is not None and container.status.name == states.RUNNING:
+                from rootless_pod.container.health_watch import watch
+
+                watch(context, container_id)
             if remove and not container.status.is_made:
                 from rootless_pod.container.remove import take_away
 

@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from rootless_pod.userns.pause import UserNamespace
 
 
-class Context(Frozen):
-    """The places, the user's namespace, and the drivers asked for by name (None: choose)."""
+class Places(Frozen):
+    """The places, and the drivers asked for by name (None: choose): enough to call another rpod."""
 
     paths: Paths
-    namespace: UserNamespace
     storage_driver: str | None = None
     storage_options: tuple[str, ...] = ()
     runtime: str | None = None
@@ -46,3 +45,9 @@ class Context(Frozen):
         if not events.are_kept():
             argv += ["--events-backend", "none"]
         return (*argv, *words)
+
+
+class Context(Places):
+    """The same, in the user's namespace."""
+
+    namespace: UserNamespace

@@ -52,6 +52,10 @@ def create(
 
 def _make(context: Context, request: ContainerRequest, image: Image | None, container_id: str) -> ContainerConfig:
     joined = joined_containers(context, request)
+    if request.health is not None or (image is not None and image.config.healthcheck):
+        from rootless_pod.container.health import resolve
+
+        request = request.replace(health=resolve(request.health, image.config.healthcheck if image else None))
     container_id, lock = _claim_id(context, container_id)
     directory = context.paths.container(container_id)
     with lock, Undo() as undo:

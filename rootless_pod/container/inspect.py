@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from rootless_pod.container.health import HealthRequest
     from rootless_pod.container.lookup import Container
     from rootless_pod.paths import Paths
 
@@ -33,7 +34,7 @@ def inspect(paths: Paths, container: Container, *, size: bool = False) -> dict[s
         "Created": rfc3339(config.created_ns),
         "Path": config.command[0] if config.command else "",
         "Args": list(config.command[1:]),
-        "State": _state(container),
+        "State": _state(paths, container),
         "Image": config.image_id,
         "ImageName": config.image_name,
         "Rootfs": request.rootfs,
@@ -84,7 +85,9 @@ def _if_there(path: str) -> str:
     return path if os.path.exists(path) else ""
 
 
-def _state(container: Container) -> dict[str, Any]:
+def _state(paths: Paths, container: Container) -> dict[str, Any]:
+    from rootless_pod.container.health import shown
+
     status = container.status
     return {
         "OciVersion": "1.0.2",
@@ -99,6 +102,7 @@ def _state(container: Container) -> dict[str, Any]:
         "Error": status.error,
         "StartedAt": rfc3339(status.started_ns) if status.started_ns else NO_MOMENT,
         "FinishedAt": rfc3339(status.finished_ns) if status.finished_ns else NO_MOMENT,
+        "Health": shown(paths, container.id),
         "CheckpointedAt": NO_MOMENT,
         "RestoredAt": NO_MOMENT,
     }
@@ -169,10 +173,44 @@ def _network_settings(container: Container) -> dict[str, Any]:
     }
 
 
+def _health(request: HealthRequest | None) -> dict[str, Any]:
+    """Return the health check as podman shows it: numbers that are 0 are left out, and 5.x's fields only where used."""
+    action = {"HealthcheckOnFailureAction": request.on_failure if request is not None else "none"}
+    if request is None:
+        return action
+    numbers = (
+        ("StartPeriod", request.start_period_ns),
+        ("Interval", request.interval_ns),
+        ("Timeout", request.timeout_ns),
+        ("Retries", request.retries),
+    )
+    check = {"Test": list(request.test), **{name: value for name, value in numbers if value}}
+    found: dict[str, Any] = {"Healthcheck": check, **action}
+    if request.startup_test:
+        numbers = (
+            ("Interval", request.startup_interval_ns),
+            ("Timeout", request.startup_timeout_ns),
+            ("Retries", request.startup_retries),
+            ("Successes", request.startup_success),
+        )
+        check = {"Test": list(request.startup_test), **{name: value for name, value in numbers if value}}
+        found["StartupHealthCheck"] = check
+    defaults = type(request)()
+    for name, field in (
+        ("HealthLogDestination", "log_destination"),
+        ("HealthcheckMaxLogCount", "log_count"),
+        ("HealthcheckMaxLogSize", "log_size"),
+    ):
+        if getattr(request, field) != getattr(defaults, field):
+            found[name] = getattr(request, field)
+    return found
+
+
 def _config(container: Container, spec: dict[str, Any]) -> dict[str, Any]:
     config, process = container.config, container.config.request.process
     actual = spec.get("process", {})
     return {
+        **_health(config.request.health),
         "Hostname": spec.get("hostname") or process.hostname or config.id[:12],
         "Domainname": "",
         "User": process.user,

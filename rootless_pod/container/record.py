@@ -72,6 +72,10 @@ def class_named(name: str) -> type[Frozen] | None:
         from rootless_pod.volumes.resolve import MountRequest
 
         return MountRequest
+    if name == "HealthRequest":
+        from rootless_pod.container.health import HealthRequest
+
+        return HealthRequest
     return _CLASSES.get(name)
 
 

@@ -8,6 +8,7 @@ from rootless_pod.spec.request import SpecRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless_pod.container.health import HealthRequest
     from rootless_pod.volumes.resolve import MountRequest
 
 
@@ -40,6 +41,7 @@ class ContainerRequest(Frozen):
     timeout_seconds: int = 0
     restart_policy: str = ""
     restart_retries: int = 0
+    health: HealthRequest | None = None
     log: LogRequest = LogRequest()
     pid_file: str = ""
     conmon_pid_file: str = ""

@@ -90,7 +90,7 @@ def note(context: Context, container: Container, final: dict[str, Any], status: 
         final["restart"] = state["restart"]
     elif is_wanted(container.config.request, state, status, boot_id=context.paths.boot_id):
         ran_seconds = (final["finished_ns"] - status.started_ns) / 1e9
-        delay = 0.0 if state.get("restart_wanted") else next_delay(state.get("backoff_seconds", 0.0), ran_seconds)
+        delay = next_delay(state.get("backoff_seconds", 0.0), ran_seconds)
         final["restart"] = {"delay_seconds": delay, "failures": 0}
 
 

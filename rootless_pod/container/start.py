@@ -221,6 +221,10 @@ def _run(
     tell(context.paths, config, "start")
     if attached:
         tell(context.paths, config, "attach")
+    if config.request.health is not None:
+        from rootless_pod.container.health_watch import begin
+
+        begin(context, config.id)
 
 
 def _claim(context: Context, container: Container, runtime: Runtime) -> dict[str, Any]:

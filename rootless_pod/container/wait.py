@@ -13,8 +13,10 @@ from rootless_pod.state.containers import ContainerLock
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.container.context import Context
+    from rootless_pod.container.lookup import Container
 
 _ENDED = frozenset({"stopped", "exited"})
+_OF_HEALTH = frozenset({"healthy", "unhealthy"})
 _OTHER_NAMES = {"configured": states.CREATED, "stopped": states.EXITED}
 
 
@@ -33,12 +35,21 @@ def wait_for(
     wanted = {_OTHER_NAMES.get(condition, condition) for condition in conditions}
     while True:
         try:
-            status = read(context.paths, container_id).status
+            container = read(context.paths, container_id)
         except NotFound:
             return _left_behind(context, container_id)
+        status = container.status
+        if status.is_running and wanted & _OF_HEALTH and _health(context, container) in wanted:
+            return -1
         if status.name in wanted:
             return status.exit_code if status.name == states.EXITED else -1
         time.sleep(interval_seconds)
+
+
+def _health(context: Context, container: Container) -> str:
+    from rootless_pod.container.health import read_health
+
+    return str(read_health(context.paths, container.id).get("Status")) if container.config.request.health else ""
 
 
 def _wait_for_end(context: Context, container_id: str) -> int:
