@@ -37,7 +37,8 @@ def matching(found: list[Container], conditions: Iterable[str] | object, paths: 
             raise Usage(f"--filter {key!r} is not known", remedy=f"use one of {', '.join(sorted(_TESTS))}")
         test = _TESTS[key]
         ordered = sorted(found, key=lambda one: one.config.created_ns)
-        found = [one for one in found if any(test(one, value, ordered) for value in values)]
+        fits = all if key.endswith("!") else any
+        found = [one for one in found if fits(test(one, value, ordered) for value in values)]
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rootless_pod.commands.declare import Option, flag, text, texts
 
-_IO = "it has no short form here; use --cgroup-conf "
 _V1 = "cgroup v2 has no such control; leave the option out"
 _ONE_MAP = "all your sub-ids are in your one namespace already; choose ids with --uidmap and --gidmap"
 
@@ -130,12 +129,20 @@ RESOURCES: tuple[Option, ...] = (
     ),
     text("--cgroup-parent", "The cgroup to make the container's in", metavar="PATH", group=_G),
     texts("--cgroup-conf", "Write a file of the container's cgroup v2", split=True, metavar="FILE=VALUE", group=_G),
-    _refused("--blkio-weight", f"{_IO}io.weight=NUMBER"),
-    _refused("--blkio-weight-device", f"{_IO}'io.weight=MAJOR:MINOR NUMBER'"),
-    _refused("--device-read-bps", f"{_IO}'io.max=MAJOR:MINOR rbps=BYTES'"),
-    _refused("--device-read-iops", f"{_IO}'io.max=MAJOR:MINOR riops=NUMBER'"),
-    _refused("--device-write-bps", f"{_IO}'io.max=MAJOR:MINOR wbps=BYTES'"),
-    _refused("--device-write-iops", f"{_IO}'io.max=MAJOR:MINOR wiops=NUMBER'"),
+    Option(
+        name="--blkio-weight",
+        kind="uint",
+        default="",
+        keep_text=True,
+        metavar="NUMBER",
+        help="Weight among others that want a block device (10 to 1000)",
+        group=_G,
+    ),
+    texts("--blkio-weight-device", "Weight for one device", split=True, metavar="DEVICE:WEIGHT", group=_G),
+    texts("--device-read-bps", "Most bytes a second read from a device", split=True, metavar="DEVICE:SIZE", group=_G),
+    texts("--device-write-bps", "Most bytes a second written to it", split=True, metavar="DEVICE:SIZE", group=_G),
+    texts("--device-read-iops", "Most reads a second from a device", split=True, metavar="DEVICE:NUMBER", group=_G),
+    texts("--device-write-iops", "Most writes a second to it", split=True, metavar="DEVICE:NUMBER", group=_G),
     _refused("--cpu-rt-period", _V1),
     _refused("--cpu-rt-runtime", _V1),
     _refused("--memory-swappiness", _V1),

@@ -6,7 +6,6 @@ import sys
 
 from rootless_pod.commands.declare import Call, Command, flag
 from rootless_pod.commands.image_prune import FILTER, FORCE
-from rootless_pod.errors import NotFound, RpodError
 
 COMMAND = Command(
     name="prune",
@@ -67,32 +66,10 @@ def _used_bytes(call: Call) -> int:
 
 
 def _prune_containers(call: Call) -> list[str]:
+    from rootless_pod.commands.container_prune import prune_containers
     from rootless_pod.commands.context import context_of
-    from rootless_pod.commands.filters import matching
-    from rootless_pod.commands.image_prune import split_conditions
-    from rootless_pod.container.lookup import list_all
-    from rootless_pod.container.remove import remove, sweep
 
-    context = context_of(call)
-    positive, negative = split_conditions(call.texts("filter"))
-    found = list_all(call.paths)
-    unwanted = {one.id for condition in negative for one in matching(found, (condition,))}
-    removed = []
-    for one in matching(found, positive):
-        if one.status.is_running or one.status.name not in ("created", "exited") or one.id in unwanted:
-            continue
-        try:
-            remove(context, one.id, volumes=False)
-        except NotFound:
-            continue
-        except RpodError as error:
-            from rootless_pod.commands.report import report
-
-            report(error)
-            continue
-        removed.append(one.id)
-    sweep(context)
-    return removed
+    return prune_containers(context_of(call), call.texts("filter"))[0]
 
 
 def _prune_volumes(call: Call) -> list[str]:

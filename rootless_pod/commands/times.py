@@ -49,6 +49,28 @@ def go_time(ns: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", local) + part + time.strftime(" %z %Z", local)
 
 
+def go_duration(ns: int) -> str:
+    """Return a length of time as Go prints a time.Duration: ``0s``, ``1.5ms``, ``2m3.25s``, ``1h0m0s``."""
+    if ns < 0:
+        return f"-{go_duration(-ns)}"
+    if ns < 10**9:
+        for unit, size in (("ms", 10**6), ("µs", 10**3), ("ns", 1)):
+            if ns >= size:
+                return f"{_decimal(ns, size)}{unit}"
+        return "0s"
+    minutes, rest = divmod(ns, 60 * 10**9)
+    text = f"{_decimal(rest, 10**9)}s"
+    if not minutes:
+        return text
+    return f"{minutes // 60}h{minutes % 60}m{text}" if minutes >= 60 else f"{minutes}m{text}"
+
+
+def _decimal(ns: int, unit: int) -> str:
+    whole, part = divmod(ns, unit)
+    digits = str(part + unit)[1:].rstrip("0")
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
 def rfc3339(ns: int) -> str:
     """Return a moment as JSON holds it: ``2024-05-01T10:00:00.123456789+02:00`` (``Z`` for UTC)."""
     local = time.localtime(ns // 10**9)

@@ -25,7 +25,7 @@ PANELS = (
     (
         "Containers",
         """attach commit create cp diff events exec export init inspect kill logs pause port ps rename restart rm run
-        start stop unpause wait""",
+        start stats stop top unpause update wait""",
     ),
     ("Images", "copy history images import load pull push rmi save search tag untag"),
     ("Registries", "login logout"),

@@ -97,6 +97,38 @@ def execute(context: Context, container_id: str, command: ExecCommand, foregroun
         remove_tree(directory)
 
 
+def output_of(
+    context: Context, container_id: str, command: ExecCommand, *, timeout_seconds: float | None = None
+) -> tuple[int, str, str]:
+    """Run ``command`` without a terminal; return its exit code, what it printed and what it said on stderr.
+
+    Raises:
+        Conflict: the container does not run.
+        NotFound, Refused: the command (127, 126) or the user is not there.
+        TimedOut: it takes longer.
+    """
+    from rootless_pod.linux.tree import remove_tree
+    from rootless_pod.state.record import write_bytes
+
+    container = running(context, container_id, exit_code=NOT_RUNNING_EXIT_CODE)
+    process = process_of(context, container, command)
+    runtime = drivers.runtime_of(context, container.state)
+    come_near(container.state.get("cgroup"), container_id)
+    directory = f"{context.paths.bundle(container_id)}/exec-{new_id()[:16]}"
+    os.mkdir(directory, 0o700)
+    try:
+        write_bytes(f"{directory}/process.json", jsontext.dumps(process).encode())
+        log = f"{directory}/oci-log"
+        argv = (runtime.path, *runtime.exec_argv(log, "--process", f"{directory}/process.json", container_id))
+        done = programs.run(argv, stdin=b"", timeout_seconds=timeout_seconds)
+        if done.code > 0:
+            _raise_runtime_failure(log, runtime, container_id)
+    finally:
+        remove_tree(directory)
+    code = SIGNALLED - done.code if done.code < 0 else done.code
+    return code, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+
 def _used(foreground: Foreground) -> tuple[int, ...]:
     wanted = (foreground.stdin, foreground.stdout, foreground.stderr)
     return tuple(fd for fd in (0, 1, 2) if wanted[fd])

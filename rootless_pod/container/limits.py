@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 LIMITS = (
     "memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpu_quota", "cpu_period", "cpuset_cpus",
-    "cpuset_mems", "pids_limit", "cgroup_conf",
+    "cpuset_mems", "pids_limit", "cgroup_conf", "blkio_weight", "blkio_weight_device", "device_read_bps",
+    "device_write_bps", "device_read_iops", "device_write_iops",
 )  # fmt: skip
 _LEAF = "rpod"
 _MANAGER = "user@"

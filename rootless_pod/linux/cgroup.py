@@ -77,7 +77,7 @@ def find_delegation(root: str = ROOT, membership: str | None = None) -> Delegati
 
 
 def read_delegation(path: str, root: str = ROOT) -> Delegation:
-    """Return what the cgroup ``path`` may hand to its children (raises OSError)."""
+    """Return which controllers the cgroup ``path`` has and hands on."""
     controllers, enabled = (
         tuple(read_text(f"{root}{path}/cgroup.{name}").split()) for name in ("controllers", "subtree_control")
     )
@@ -234,3 +234,8 @@ def thaw(path: str, *, root: str = ROOT) -> None:
 def exists(path: str, *, root: str = ROOT) -> bool:
     """Tell whether there is a cgroup ``path`` that can be frozen (not the root, Linux 5.2 or newer)."""
     return os.path.exists(f"{root}{path}/cgroup.freeze")
+
+
+def write(path: str, name: str, text: str, *, root: str = ROOT) -> None:
+    """Write one of the files of the cgroup ``path``."""
+    _write(f"{root}{path}/{name}", text)

@@ -89,6 +89,12 @@ class SpecRequest(Frozen):
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
     pids_limit: str = ""
+    blkio_weight: str = ""
+    blkio_weight_device: tuple[str, ...] = ()  # "/dev/sda:200"
+    device_read_bps: tuple[str, ...] = ()  # "/dev/sda:1mb"
+    device_write_bps: tuple[str, ...] = ()
+    device_read_iops: tuple[str, ...] = ()  # "/dev/sda:1000"
+    device_write_iops: tuple[str, ...] = ()
     default_pids_limit: str = ""  # of containers.conf, where there is a cgroup that can hold it
     cgroup_conf: tuple[str, ...] = ()  # "memory.high=1073741824"
 

@@ -7,6 +7,7 @@ from rootless_pod.spec.quantities import parse_int, parse_pair, parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from rootless_pod.linux.cgroup import Delegation
@@ -26,12 +27,12 @@ def choose_resources(request: SpecRequest, cgroups: Delegation, *, has_cgroup: b
     """
     resources: dict[str, Any] = {}
     wanted: dict[str, str] = {}
-    for controller, options, make in _SECTIONS:
+    for controller, options, make in GROUPS:
         given = [option for option in options if getattr(request, option)]
         section = make(request) if given else {}
         if section:
             wanted[controller] = "--" + given[0].replace("_", "-")
-            resources.setdefault(controller.removesuffix("set"), {}).update(section)
+            resources.setdefault(_SECTIONS.get(controller, controller), {}).update(section)
     for text in request.cgroup_conf:
         key, value = parse_pair(text, "--cgroup-conf")
         resources.setdefault("unified", {})[key] = value
@@ -139,9 +140,29 @@ def _pids(request: SpecRequest) -> dict[str, int]:
     return {"limit": limit} if limit > 0 else {}
 
 
-_SECTIONS = (
+def _block(request: SpecRequest) -> dict[str, Any]:
+    from rootless_pod.spec.blockio import block_io
+
+    return block_io(request)
+
+
+_SECTIONS = {"cpuset": "cpu", "io": "blockIO"}
+GROUPS: tuple[tuple[str, tuple[str, ...], Callable[[SpecRequest], dict[str, Any]]], ...] = (
     ("memory", ("memory", "memory_swap", "memory_reservation"), _memory),
     ("cpu", ("cpus", "cpu_shares", "cpu_quota", "cpu_period"), _cpu),
     ("cpuset", ("cpuset_cpus", "cpuset_mems"), _cpuset),
     ("pids", ("pids_limit",), _pids),
+    (
+        "io",
+        (
+            "blkio_weight",
+            "blkio_weight_device",
+            "device_read_bps",
+            "device_write_bps",
+            "device_read_iops",
+            "device_write_iops",
+        ),
+        _block,
+    ),
 )
+"""The controllers, the fields of a request that need each, and what makes the runtime-spec's section of them."""
