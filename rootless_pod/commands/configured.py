@@ -229,6 +229,8 @@ def _global_values(settings: Settings) -> Iterator[tuple[str, Any]]:
     yield "storage_driver", storage_driver(settings)[0]
     yield "storage_opt", tuple(one for one in settings.text("storage.opts").split(",") if is_store_option(one))
     yield "root", storage_root(settings)[0]
+    yield "hooks_dir", settings.texts("engine.hooks_dir")
+    yield "events_backend", "none" if settings.text("engine.events_logger") == "none" else None
 
 
 def _program(settings: Settings, name: str) -> str | None:

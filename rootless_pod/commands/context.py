@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from rootless_pod.config.storage import is_store_option
 from rootless_pod.container.context import Context, Places
 
@@ -23,6 +25,7 @@ def context_of(call: Call) -> Context:
         runtime_flags=chosen.runtime_flag,
         conmon=chosen.conmon,
         log_level=chosen.log_level,
+        hooks_dirs=tuple(os.path.abspath(one) for one in chosen.hooks_dir),
     )
 
 

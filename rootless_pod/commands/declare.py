@@ -141,7 +141,8 @@ class Globals(Frozen):
     module: tuple[str, ...] = ()
     noout: bool = False
     out: str | None = None
-    events_backend: str = "file"
+    events_backend: str | None = None
+    hooks_dir: tuple[str, ...] = ()
 
 
 class Call(Frozen):

@@ -30,14 +30,15 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
         name="--events-backend",
         metavar="BACKEND",
         choices=("file", "none"),
-        default="file",
         help="Where events are kept: file, or none",
         refuse="events are kept in a file of rpod's own; use --events-backend file",
     ),
     Option(
         name="--hooks-dir",
         kind="list",
-        refuse="rpod runs no OCI hooks yet; leave the option out",
+        metavar="DIR",
+        completes="directory",
+        help="Also run the OCI hooks that this directory describes",
     ),
     Option(name="--identity", hidden=True, refuse=_REMOTE),
     Option(

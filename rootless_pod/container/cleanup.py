@@ -201,7 +201,8 @@ def _delete_from_runtime(context: Context, container: Container) -> None:
         _remove_cgroup(container)
         return
     pid, started = container.state.get("pid", 0), container.state.get("pid_started")
-    if started is not None and not procfs.is_alive(pid, started) and _remove_cgroup(container):
+    idle = started is not None and not procfs.is_alive(pid, started) and not container.state.get("hooks")
+    if idle and _remove_cgroup(container):
         # Nothing lives in it: its directory is all the runtime would remove, and calling it costs 5 ms.
         from rootless_pod.linux.tree import remove_tree
 
@@ -211,6 +212,10 @@ def _delete_from_runtime(context: Context, container: Container) -> None:
 
     runtime_of(context, container.state).delete(container.id, force=True)
     _remove_cgroup(container)
+    if container.state.get("hooks"):
+        from rootless_pod.container.hooks import warn_of_hooks
+
+        warn_of_hooks(context.paths.bundle(container.id), "poststop")
 
 
 def _remove_cgroup(container: Container) -> bool:

@@ -24,6 +24,7 @@ class Places(Frozen):
     runtime_flags: tuple[str, ...] = ()
     conmon: str | None = None
     log_level: str = "warn"
+    hooks_dirs: tuple[str, ...] = ()
 
     def command(self, *words: str) -> tuple[str, ...]:
         """Return an argv that calls rpod with the same places and drivers; it needs no environment to find itself."""
@@ -42,6 +43,8 @@ class Places(Frozen):
             argv += ["--storage-opt", f"additionalimagestore={store}"]
         for flag in self.runtime_flags:
             argv += ["--runtime-flag", flag]
+        for directory in self.hooks_dirs:
+            argv += ["--hooks-dir", directory]
         if not events.are_kept():
             argv += ["--events-backend", "none"]
         return (*argv, *words)

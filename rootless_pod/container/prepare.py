@@ -142,6 +142,10 @@ def prepare(
         chown_sources(volumes, spec.owner, home=os.environ.get("HOME", ""))
     prepare_rootfs(rootfs, spec)
     _write_names(context, config, bundle, network, spec)
+    if context.hooks_dirs:
+        from rootless_pod.container.hooks import with_hooks
+
+        spec = with_hooks(context.hooks_dirs, config, spec, state, bundle)
     write_bundle(bundle, with_compiled_filter(context, spec) if takes_program else spec)
     return Prepared(bundle, spec, network)
 

@@ -27,7 +27,8 @@ from rootless_pod.userns.enter import hold, leave_mark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, TypeVar
 
     from rootless_pod.container.context import Context
     from rootless_pod.container.record import ContainerConfig
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from rootless_pod.monitor.driver import Monitored
     from rootless_pod.oci.image import Image
     from rootless_pod.runtime.driver import Runtime
+
+    _Result = TypeVar("_Result")
 
 
 # What outlives one run; a start that the restart policy makes goes on where the last one ended.
@@ -150,7 +153,11 @@ def _make_once(
         )
         undo.push(prepared.close)
         write_state(context.paths, config.id, state)
-        monitored = _monitor(context, config, prepared, runtime, wish.preserve_fds, attached=wish.attached)
+        monitored = _with_hooks(
+            state,
+            prepared.bundle,
+            lambda: _monitor(context, config, prepared, runtime, wish.preserve_fds, attached=wish.attached),
+        )
         undo.push(runtime.delete, config.id, force=True)
         attachment = attach.connect(prepared.bundle) if wish.attached else None
         if attachment is not None:
@@ -216,7 +223,8 @@ def _run(
     if due is not None:
         running["backoff_seconds"] = due["delay_seconds"]
     started_ns = time.time_ns()
-    runtime.start(config.id, log_path=f"{context.paths.bundle(config.id)}/oci-log")
+    bundle = context.paths.bundle(config.id)
+    _with_hooks(running, bundle, lambda: runtime.start(config.id, log_path=f"{bundle}/oci-log"))
     write_state(context.paths, config.id, {**running, "started_ns": started_ns})
     tell(context.paths, config, "start")
     if attached:
@@ -257,6 +265,15 @@ def _forget_exit_file(context: Context, container_id: str) -> None:
         os.unlink(f"{context.paths.exits}/{container_id}")
     except FileNotFoundError:
         pass
+
+
+def _with_hooks(state: dict[str, Any], bundle: str, step: Callable[[], _Result]) -> _Result:
+    """Do a step in which the runtime calls hooks, if there are any."""
+    if not state.get("hooks"):
+        return step()
+    from rootless_pod.container.hooks import naming_hook
+
+    return naming_hook(bundle, step)
 
 
 def _note_failure(context: Context, container: Container) -> None:
