@@ -15,7 +15,7 @@ COMMAND = Command(
     options=(
         ALL,
         CIDFILE,
-        flag("--depend", "Also remove the containers that share a namespace with it"),
+        flag("--depend", "Also remove the containers that need it (--requires, shared namespaces)"),
         texts("--filter", "Only containers that fit KEY=VALUE", metavar="FILTER"),
         flag("--force", "Stop running containers first, and say nothing of those that are not there", "-f"),
         IGNORE,
@@ -31,7 +31,7 @@ NOT_THERE_EXIT_CODE = 1
 
 def main(call: Call) -> int:
     """Remove each container named and print how it was named."""
-    from rootless_pod.container.lookup import list_all
+    from rootless_pod.container.dependents import dependents_first
     from rootless_pod.container.remove import remove, sweep
 
     context, force = context_of(call), call.flag("force")
@@ -43,10 +43,8 @@ def main(call: Call) -> int:
         error.exit_code = NOT_THERE_EXIT_CODE
         raise
     words = {one: shown(call, one) for one in ids}
+    ids = dependents_first(context.paths, ids, add_missing=call.flag("depend"))
     if call.flag("depend"):
-        for one in list_all(context.paths):
-            if set(one.config.joined.values()) & set(ids) and one.id not in ids:
-                ids.insert(0, one.id)
         words = {}
 
     def take(container_id: str) -> str | None:

@@ -153,8 +153,15 @@ CONTAINER: tuple[Option, ...] = (
         metavar="POLICY",
         group=_G,
     ),
+    texts(
+        "--requires",
+        "Containers that are started before it, and can't be removed before it",
+        split=True,
+        completes="container",
+        metavar="CONTAINER",
+        group=_G,
+    ),
     flag("--dry-run", "Print what would happen (namespaces, mounts, network, config.json) and do nothing", group=_G),
-    _refused("--requires", "rpod start does not order containers; start them in the order you need"),
     text("--pod", "Make it a container of this pod (new:NAME makes the pod)", metavar="POD", group=_G),
     text("--pod-id-file", "Read the pod's id from a file", metavar="FILE", completes="file", group=_G),
 )

@@ -14,6 +14,7 @@ from rootless_pod.errors import Conflict, Usage
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.container.context import Context
+    from rootless_pod.container.lookup import Container
     from rootless_pod.state.lock import Lock
 _RETRY_SECONDS = 0.01
 
@@ -51,6 +52,7 @@ def _start(context: Context, container_id: str, shown: str) -> str:
     from rootless_pod.container.start import start
     from rootless_pod.state.containers import ContainerLock
 
+    _start_needed(context, read(context.paths, container_id))
     with ContainerLock(context.paths, container_id):
         container = read(context.paths, container_id)
         if container.status.name == PAUSED:
@@ -61,6 +63,13 @@ def _start(context: Context, container_id: str, shown: str) -> str:
         if not container.status.is_running:
             start(context, container.config)
     return shown
+
+
+def _start_needed(context: Context, container: Container) -> None:
+    if container.config.dependencies and not container.status.is_running:
+        from rootless_pod.container.dependents import start_needed
+
+        start_needed(context, container.config.dependencies)
 
 
 def _take_foreground(context: Context, container_id: str, lock: Lock) -> None:
@@ -101,6 +110,7 @@ def _start_attached(call: Call, context: Context, container_id: str) -> int:
         from rootless_pod.container.attached import join
 
         return join(context, container_id, foreground)
+    _start_needed(context, container)
     lock = ContainerLock(context.paths, container_id, FOREGROUND)
     with SignalWatch(stream_signals(proxy=foreground.sig_proxy)) as watch:
         _take_foreground(context, container_id, lock)

@@ -10,6 +10,7 @@ import os
 
 from rootless_pod import log
 from rootless_pod.container import status as states
+from rootless_pod.container.dependents import dependents_of
 from rootless_pod.container.lookup import read
 from rootless_pod.container.tell import tell
 from rootless_pod.errors import NotFound, RpodError
@@ -30,7 +31,9 @@ EXIT_FILES_KEPT = 512
 
 
 def cleanup(context: Context, container_id: str, *, remove: bool = False) -> Status | None:
-    """Settle a container that has ended; with ``remove`` also remove it. Return its status (None: it is gone).
+    """Settle a container that has ended; with ``remove`` also remove it, unless another needs it.
+
+    Return its status (None: it is gone).
 
     One that is to come back (its restart policy, a health check) is left to a process that starts it again.
     A running container is left alone, but for the process that watches its health: a lost one is replaced.
@@ -39,6 +42,7 @@ def cleanup(context: Context, container_id: str, *, remove: bool = False) -> Sta
         with ContainerLock(context.paths, container_id):
             container = read(context.paths, container_id)
             status = container.status
+            remove = remove and not dependents_of(context.paths, container_id)
             under_way = container.state.get("status") in states.UNDER_WAY
             comes_back = may_come_back(container)
             if remove and status.unsettled and not status.lost and not under_way and not comes_back:

@@ -56,6 +56,7 @@ def _make(context: Context, request: ContainerRequest, image: Image | None, cont
         from rootless_pod.container.health import resolve
 
         request = request.replace(health=resolve(request.health, image.config.healthcheck if image else None))
+    required = required_containers(context, request) if request.requires else ()
     container_id, lock = _claim_id(context, container_id)
     directory = context.paths.container(container_id)
     with lock, Undo() as undo:
@@ -74,7 +75,13 @@ def _make(context: Context, request: ContainerRequest, image: Image | None, cont
             labels=_labels(request, image),
             stop_signal=stop_signal(request, image),
             joined=joined,
+            required=required,
         )
+        if config.dependencies:
+            from rootless_pod.container.dependents import add, drop
+
+            undo.push(drop, context.paths, container_id, config.dependencies)
+            add(context.paths, container_id, config.dependencies)
         write_record(f"{directory}/container.json", record_of(config))
         if request.cid_file:
             _write_cid_file(request.cid_file, container_id)
@@ -210,6 +217,26 @@ def parse_signal(text: str) -> int:
         if 1 <= found <= 64:
             return found
     raise Usage(f"unknown signal {text!r}", remedy="use a name such as TERM or a number from 1 to 64")
+
+
+def required_containers(context: Context, request: ContainerRequest) -> tuple[str, ...]:
+    """Return the ids of the containers named by ``--requires``.
+
+    Raises:
+        NotFound: there is no such container.
+    """
+    from rootless_pod.container.lookup import find_id
+
+    found = []
+    for name in request.requires:
+        try:
+            found.append(find_id(context.paths, name))
+        except NotFound as cause:
+            raise NotFound(
+                f"{name!r} is not a valid container, cannot be used as a dependency",
+                remedy="create it first; see what is there: rpod ps -a",
+            ) from cause
+    return tuple(dict.fromkeys(found))
 
 
 def joined_containers(context: Context, request: ContainerRequest) -> dict[str, str]:

@@ -58,7 +58,7 @@ def inspect(paths: Paths, container: Container, *, size: bool = False) -> dict[s
         "ExecIDs": [],
         "GraphDriver": {"Name": container.state.get("driver", ""), "Data": _graph_data(paths, container)},
         "Mounts": _mounts(container),
-        "Dependencies": sorted(set(config.joined.values())),
+        "Dependencies": list(config.dependencies),
         "NetworkSettings": _network_settings(container),
         "IsInfra": config.is_infra,
         "Config": _config(container, spec),

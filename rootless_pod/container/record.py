@@ -22,7 +22,8 @@ class ContainerConfig(Frozen):
 
     ``labels`` are the image's and the caller's, the latter win. ``anonymous_volumes`` are the volumes made for it
     alone, removed with it. ``joined`` maps a namespace
-    (``network``, ``pid``, ``ipc``, ``uts``, ``user``) to the id of the container it is shared with.
+    (``network``, ``pid``, ``ipc``, ``uts``, ``user``) to the id of the container it is shared with, ``required`` are
+    the ids of those that have to run before it.
     """
 
     id: str
@@ -38,11 +39,17 @@ class ContainerConfig(Frozen):
     stop_signal: int = 15
     anonymous_volumes: tuple[str, ...] = ()
     joined: dict[str, str] = {}
+    required: tuple[str, ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
         """What it runs without the entrypoint, as ``ps`` shows it."""
         return self.command[self.entrypoint :]
+
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """The ids of the containers that have to run before it does, each once."""
+        return tuple(dict.fromkeys((*self.required, *self.joined.values())))
 
     @property
     def rootfs(self) -> str:

@@ -6,6 +6,7 @@ import os
 
 from rootless_pod import log
 from rootless_pod.container.cleanup import attempt, drop_bundle, settle
+from rootless_pod.container.dependents import drop, refuse_if_needed
 from rootless_pod.container.lookup import read
 from rootless_pod.container.status import CREATED, EXITED, INITIALIZED
 from rootless_pod.container.tell import tell
@@ -42,7 +43,7 @@ def remove(
 
     Raises:
         NotFound: it is gone already.
-        Conflict: it runs and ``force`` is not given (exit code 2), or its pod needs it.
+        Conflict: it runs and ``force`` is not given (exit code 2), or its pod or another container needs it.
     """
     try:
         config = read(context.paths, container_id).config
@@ -63,7 +64,10 @@ def remove(
             container = settle(context, read(context.paths, container_id))
             if container.status.name == INITIALIZED:
                 container = _end_ready(context, container)
-            if container.status.name in (CREATED, EXITED):
+            stopped = container.status.name in (CREATED, EXITED)
+            if (stopped or force) and not with_pod:
+                refuse_if_needed(context.paths, container_id)
+            if stopped:
                 take_away(context, container, volumes=volumes)
                 return
         if not force:
@@ -112,6 +116,8 @@ def take_away(context: Context, container: Container, *, volumes: bool) -> None:
     if volumes:
         for name in unshared_volumes(context, container):
             attempt(_remove_volume, context, name)
+    if container.config.dependencies:
+        drop(paths, container.id, container.config.dependencies)
     gone = f"{paths.containers}/{_REMOVING}{container.id}"
     os.rename(paths.container(container.id), gone)
     names.release(paths.names("containers"), container.config.name, container.id)

@@ -42,6 +42,7 @@ class ContainerRequest(Frozen):
     restart_policy: str = ""
     restart_retries: int = 0
     health: HealthRequest | None = None
+    requires: tuple[str, ...] = ()
     log: LogRequest = LogRequest()
     pid_file: str = ""
     conmon_pid_file: str = ""

@@ -27,6 +27,11 @@ def restart(context: Context, container_id: str, *, timeout_seconds: int | None 
         NotFound: it is gone.
         RpodError: it does not stop, or does not start.
     """
+    needed = read(context.paths, container_id).config.dependencies
+    if needed:
+        from rootless_pod.container.dependents import start_needed
+
+        start_needed(context, needed)
     with ContainerLock(context.paths, container_id):
         container = settle(context, read(context.paths, container_id))
         if container.status.name == states.PAUSED:

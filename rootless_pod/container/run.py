@@ -75,6 +75,10 @@ def run(
     proxied = attach.stream_signals(proxy=foreground.sig_proxy) if foreground else ()
     with SignalWatch(proxied) as watch, ContainerLock(context.paths, config.id, FOREGROUND):
         try:
+            if config.dependencies:
+                from rootless_pod.container.dependents import start_needed
+
+                start_needed(context, config.dependencies)
             with ContainerLock(context.paths, config.id):
                 started = start(
                     context, config, image=image, attached=foreground is not None, preserve_fds=preserve_fds

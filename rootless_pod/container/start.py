@@ -114,6 +114,10 @@ def initialize(context: Context, config: ContainerConfig) -> None:
 
 
 def _make(context: Context, config: ContainerConfig, container: Container, wish: _Wish) -> Started:
+    if config.required:
+        from rootless_pod.container.dependents import check_needed
+
+        check_needed(context.paths, config.id, config.required)
     if config.pod_id:
         config = _ready_pod(context, config)
     runtime = drivers.runtime_choice(context).driver

@@ -6,6 +6,7 @@ import os
 
 from rootless_pod.container import status as states
 from rootless_pod.container.cleanup import read_settled, settle
+from rootless_pod.container.dependents import dependents_of
 from rootless_pod.container.lookup import read
 from rootless_pod.container.tell import tell
 from rootless_pod.errors import Conflict, NotFound, TimedOut
@@ -108,7 +109,8 @@ def stop(context: Context, container_id: str, *, timeout_seconds: int | None = N
     try:
         with ContainerLock(context.paths, container_id):
             container = _stay_stopped(context, settle(context, wait_for_monitor(context, container_id)))
-            if container.config.request.auto_remove and container.status.name == states.EXITED:
+            goes = container.config.request.auto_remove and not dependents_of(context.paths, container_id)
+            if goes and container.status.name == states.EXITED:
                 from rootless_pod.container.remove import take_away
 
                 take_away(context, container, volumes=True)
