@@ -51,6 +51,42 @@ class Tool:
         return usage.ru_maxrss
 
 
+class Stores:
+    """rpod and podman with stores of their own on one file system, and one image in both: localhost/img."""
+
+    def __init__(self, program: str) -> None:
+        self.place = Path(tempfile.mkdtemp(prefix="rpod-bench-", dir="/var/tmp"))
+        self.run_place = Path(tempfile.mkdtemp(prefix="rb", dir=os.environ.get("XDG_RUNTIME_DIR", "/tmp")))
+        self.rpod = Tool("rpod", [program, "--root", f"{self.place}/r", "--runroot", f"{self.run_place}/r"])
+        self.podman = Tool(
+            "podman",
+            [shutil.which("podman") or "podman", "--root", f"{self.place}/p", "--runroot", f"{self.run_place}/p",
+             "--storage-driver", "overlay", "--runtime", "crun", "--cgroup-manager", "cgroupfs",
+             "--events-backend", "file"],
+            # A runtime directory of its own: podman would join the pause process of another run, made in another mount
+            # namespace.
+            {"XDG_RUNTIME_DIR": str(self.run_place)},
+        )  # fmt: skip
+        self.tools = (self.rpod, self.podman)
+
+    def load(self, layout: Path) -> None:
+        archive = self.place / "image.tar"
+        convert = ["skopeo", "copy", "-q", f"oci:{layout}:test", f"docker-archive:{archive}:localhost/img:latest"]
+        subprocess.run(convert, check=True)
+        for tool in self.tools:
+            tool("load", "-q", "-i", str(archive))
+
+    def end(self) -> None:
+        for tool in self.tools:
+            tool("rm", "-fa", "-t", "0", check=False)
+        self.podman("system", "reset", "-f", check=False)
+        self.rpod("unshare", "rm", "-rf", str(self.place / "r"), check=False)
+        for record in self.run_place.glob("r/*/pause.json"):
+            os.kill(json.loads(record.read_text())["pid"], 9)
+        shutil.rmtree(self.place, ignore_errors=True)
+        shutil.rmtree(self.run_place, ignore_errors=True)
+
+
 def interleaved(cases: list[tuple[Tool, list[str]]], runs: int) -> list[list[float]]:
     """Time each case ``runs`` times in turn, so that noise of the machine falls on all alike; one warm-up each."""
     for tool, words in cases:
@@ -101,35 +137,14 @@ def main() -> None:
     parser.add_argument("--markdown")
     parser.add_argument("--storage", action="store_true", help="also the storage drivers side by side")
     options = parser.parse_args()
-    place = Path(tempfile.mkdtemp(prefix="rpod-bench-", dir="/var/tmp"))
-    run_place = Path(tempfile.mkdtemp(prefix="rb", dir=os.environ.get("XDG_RUNTIME_DIR", "/tmp")))
-    layout, _digest = images.image_layout(debian=True)
-    rpod = Tool("rpod", [options.rpod, "--root", f"{place}/r", "--runroot", f"{run_place}/r"])
-    podman = Tool(
-        "podman",
-        [shutil.which("podman") or "podman", "--root", f"{place}/p", "--runroot", f"{run_place}/p",
-         "--storage-driver", "overlay", "--runtime", "crun", "--cgroup-manager", "cgroupfs", "--events-backend", "file"],
-        # A runtime directory of its own: podman would join the pause process of another run, made in another mount namespace.
-        {"XDG_RUNTIME_DIR": str(run_place)},
-    )  # fmt: skip
+    stores = Stores(options.rpod)
     lines: list[str] = []
     try:
-        archive = place / "image.tar"
-        convert = ["skopeo", "copy", "-q", f"oci:{layout}:test", f"docker-archive:{archive}:localhost/img:latest"]
-        subprocess.run(convert, check=True)
-        for tool in (rpod, podman):
-            tool("load", "-q", "-i", str(archive))
-        lines = measure(rpod, podman, options.n, place)
-        lines += phases(options.rpod, rpod, options.n)
+        stores.load(images.image_layout(debian=True)[0])
+        lines = measure(stores.rpod, stores.podman, options.n, stores.place)
+        lines += phases(options.rpod, stores.rpod, options.n)
     finally:
-        for tool in (rpod, podman):
-            tool("rm", "-fa", "-t", "0", check=False)
-        podman("system", "reset", "-f", check=False)
-        rpod("unshare", "rm", "-rf", str(place / "r"), check=False)
-        for record in run_place.glob("r/*/pause.json"):
-            os.kill(json.loads(record.read_text())["pid"], 9)
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.rmtree(run_place, ignore_errors=True)
+        stores.end()
     if options.storage:
         done = subprocess.run(
             [sys.executable, str(Path(__file__).parent / "bench-storage.py"), "--markdown"],
@@ -141,9 +156,13 @@ def main() -> None:
         lines += ["", *done.stdout.splitlines()]
     print("\n".join(lines))
     if options.markdown:
-        page = Path(options.markdown)
-        head, _, rest = page.read_text().partition(BEGIN)
-        page.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{rest.partition(END)[2]}")
+        write_between(Path(options.markdown), BEGIN, END, lines)
+
+
+def write_between(page: Path, begin: str, end: str, lines: list[str]) -> None:
+    """Replace what stands between two marks of a page."""
+    head, _, rest = page.read_text().partition(begin)
+    page.write_text(f"{head}{begin}\n" + "\n".join(lines) + f"\n{end}{rest.partition(end)[2]}")
 
 
 def measure(rpod: Tool, podman: Tool, runs: int, place: Path) -> list[str]:
@@ -224,4 +243,5 @@ def resident_of(rpod: Tool, root: Path) -> str:
     return f"{resident(root)}, {helper.get('helper')} {size} KiB"
 
 
-main()
+if __name__ == "__main__":
+    main()
