@@ -43,19 +43,20 @@ class Scale:
     def many(self, count: int) -> None:
         """One round with ``count`` running containers: look at them, stop them, remove them running."""
         self.create(count, "sleep", "100000")
+        ids = {tool.name: self.ids(tool) for tool in self.tools}
         for tool in self.tools:
-            for word in ("stop", "rm"):
-                tool("start", *self.ids(tool))
-                if word == "rm":
-                    break
-                self.look(tool, count)
-                self.time(f"{count} running: `stop -a`", tool, "stop", "-a")
-            self.time(f"{count} running: `rm -fa`", tool, "rm", "-fa")
-
-    def look(self, tool: Tool, count: int) -> None:
+            tool("start", *ids[tool.name])
         for _ in range(LOOKS):
-            self.time(f"{count} running: `ps -a`", tool, "ps", "-a")
-            self.time(f"{count} running: `inspect` of all", tool, "inspect", *self.ids(tool))
+            for tool in self.tools:
+                self.time(f"{count} running: `ps -a`", tool, "ps", "-a")
+            for tool in self.tools:
+                self.time(f"{count} running: `inspect` of all", tool, "inspect", *ids[tool.name])
+        for tool in self.tools:
+            self.time(f"{count} running: `stop -a`", tool, "stop", "-a")
+        for tool in self.tools:
+            tool("start", *ids[tool.name])
+        for tool in self.tools:
+            self.time(f"{count} running: `rm -fa`", tool, "rm", "-fa")
 
     def stopped(self, count: int) -> None:
         """``ps -a`` beside ``count`` containers that have ended."""

@@ -62,7 +62,7 @@ def main(call: Call) -> int:
             return None
         return words.get(container_id, container_id)
 
-    code = for_each(ids, take)
+    code = for_each(ids, take, at_once=True)
     if call.flag("all"):
         sweep(context, force=force)
     return code

@@ -92,8 +92,15 @@ def shown(call: Call, container_id: str) -> str:
     return container_id
 
 
-def for_each(ids: list[str], action: Callable[[str], str | None]) -> int:
-    """Run ``action`` on each id, print what it returns, go on after a failure; return the last failure's exit code."""
+def for_each(ids: list[str], action: Callable[[str], str | None], *, at_once: bool = False) -> int:
+    """Run ``action`` on each id, print what it returns, go on after a failure; return the last failure's exit code.
+
+    With ``at_once`` several are worked on at the same time: the action must need none of the others.
+    """
+    if at_once and len(ids) > 1:
+        from rootless_pod.commands.workers import for_each_at_once
+
+        return for_each_at_once(ids, action)
     import os
 
     code = 0

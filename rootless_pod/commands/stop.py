@@ -36,4 +36,4 @@ def main(call: Call) -> int:
         stop(context, container_id, timeout_seconds=seconds)
         return name
 
-    return for_each(selected(call), end)
+    return for_each(selected(call), end, at_once=True)

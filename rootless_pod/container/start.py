@@ -311,7 +311,7 @@ def _monitor(
         stdin_open=config.request.process.stdin_open,
         # With nobody attached yet, the first who attaches and leaves must not close it for those after him.
         leave_stdin_open=None if attached else True,
-        exit_command=exit_command(context, config, attached=attached),
+        exit_command=exit_command(context, config),
         keep_fds=prepared.keep_fds,
         preserve_fds=preserve_fds,
         timeout_seconds=config.request.timeout_seconds or None,
@@ -320,20 +320,22 @@ def _monitor(
     return conmon.start(request, drivers.conmon_path(context))
 
 
-def exit_command(context: Context, config: ContainerConfig, *, attached: bool) -> tuple[str, ...]:
+def exit_command(context: Context, config: ContainerConfig) -> tuple[str, ...]:
     """Return what the monitor runs when the container has ended: its clean-up.
 
-    Beside a command that stays in the foreground and cleans up itself, a shell waits for that command's lock and finds
-    nothing left; starting Python for it would take time from the next container. Killed, the command lets go of it.
+    Beside a command that cleans up itself (one that stays in the foreground, or ``stop``), a shell waits for that
+    command's lock and finds nothing left: no bundle, or with ``--rm`` no record. Starting Python for it would take time
+    from the next container. Killed, the command lets go of the lock.
     """
     words = ["container", "cleanup", *(["--rm"] if config.request.auto_remove else []), config.id]
     command = context.command(*words)
     flock, shell = find_program("flock"), find_program("sh")
-    if not attached or flock is None or shell is None or config.request.restart_policy not in ("", "no"):
+    if flock is None or shell is None or config.request.restart_policy not in ("", "no"):
         return command
     directory = context.paths.container(config.id)
-    guard = 'test -e "$1/state.json" || exit 0; shift; exec "$@"'
-    return (flock, f"{directory}/{FOREGROUND}", shell, "-c", guard, "sh", directory, *command)
+    work = f"{directory}/state.json" if config.request.auto_remove else context.paths.bundle(config.id)
+    guard = 'test -e "$1" || exit 0; shift; exec "$@"'
+    return (flock, f"{directory}/{FOREGROUND}", shell, "-c", guard, "sh", work, *command)
 
 
 def _record_monitor(bundle: str, monitored: Monitored) -> None:

@@ -11,7 +11,7 @@ from rootless_pod.container.lookup import read
 from rootless_pod.container.tell import tell
 from rootless_pod.errors import Conflict, NotFound, TimedOut
 from rootless_pod.linux import procfs, signals
-from rootless_pod.state.containers import ContainerLock, write_state
+from rootless_pod.state.containers import FOREGROUND, ContainerLock, write_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,6 +95,15 @@ def stop(context: Context, container_id: str, *, timeout_seconds: int | None = N
         NotFound: it is gone.
         TimedOut: it survived SIGKILL (a process stuck in the kernel).
     """
+    instead = ContainerLock(context.paths, container_id, FOREGROUND)
+    instead.acquire(wait=False)  # the monitor's exit command waits for it, and then finds nothing left to do
+    try:
+        return _stop(context, container_id, timeout_seconds)
+    finally:
+        instead.release()
+
+
+def _stop(context: Context, container_id: str, timeout_seconds: int | None) -> Container:
     container = read_settled(context, container_id)
     if container.status.is_running and not container.status.lost:
         _mark_stopped_by_user(context, container_id)
