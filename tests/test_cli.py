@@ -141,11 +141,11 @@ def test_global_options_may_follow_the_command():
     assert "put the directory" in rpod("version", "--network-cmd-path=/x").stderr
 
 
-def test_every_global_option_acts_or_is_refused_with_a_remedy():
+def test_every_global_option_acts_or_is_refused_with_a_remedy(tmp_path):
     for option in GLOBAL_OPTIONS:
         if option.name == "--version":
             continue
-        done = rpod(f"{option.name}={'true' if option.kind == 'flag' else 'nonsense'}", "version")
+        done = rpod(f"{option.name}={'true' if option.kind == 'flag' else 'nonsense'}", "version", cwd=tmp_path)
         if option.refuse:
             assert (done.returncode, len(done.stderr.splitlines())) == (125, 2), option.name
         else:
