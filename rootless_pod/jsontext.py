@@ -89,3 +89,19 @@ def loads(text: str | bytes) -> Any:
 def dumps(value: Any) -> str:
     """Write ``value`` as compact JSON text."""
     return _dumps(value)
+
+
+class Map(dict):  # type: ignore[type-arg]
+    """A JSON object whose keys are data (labels, say): for ``--format`` it is a Go map, whatever its keys look like."""
+
+
+class NoMap(Map):
+    """A Go map that is nil: ``null`` in JSON, ``map[]`` for ``--format``."""
+
+
+class Struct(dict):  # type: ignore[type-arg]
+    """A JSON object that is a Go struct for ``--format``, even without a field."""
+
+
+class NoList(list):  # type: ignore[type-arg]
+    """A Go slice that is nil: ``null`` in JSON, ``[]`` for ``--format``."""

@@ -20,6 +20,7 @@ COMMAND = Command(
 def main(call: Call) -> int:
     """Print it."""
     from rootless_pod import jsontext
+    from rootless_pod.commands.table import wants_json
     from rootless_pod.commands.template import pretty_json, print_values
     from rootless_pod.image.artifact import find_artifact
     from rootless_pod.image.layout import open_layout
@@ -30,7 +31,7 @@ def main(call: Call) -> int:
         "Name": entry.name or "",
         "Digest": entry.digest,
     }
-    if call.text("format") in ("json", ""):
+    if wants_json(call.text("format") or "json"):
         sys.stdout.write(pretty_json(found) + "\n")
     else:
         print_values(call.text("format"), found)

@@ -35,7 +35,9 @@ def main(call: Call) -> int:
 
     steps = history(call.paths, lookup(call.paths, call.one("image")))
     form = call.text("format")
-    if form == "json":
+    from rootless_pod.commands.table import wants_json
+
+    if wants_json(form):
         from rootless_pod import jsontext
 
         sys.stdout.write(jsontext.dumps([_as_json(step) for step in steps]) + "\n")
@@ -54,11 +56,14 @@ def _as_json(step: HistoryEntry) -> dict[str, object]:
     found: dict[str, object] = {
         "id": step.image_id or _MISSING,
         "created": step.created,
+        "Created": step.created,
         "CreatedBy": step.created_by,
         "size": step.size_bytes,
     }
     if step.comment:
         found["comment"] = step.comment
+    if step.names:
+        found["tags"] = list(step.names)
     return found
 
 
@@ -80,4 +85,5 @@ def _row(call: Call, step: HistoryEntry) -> dict[str, object]:
         "CreatedBy": command,
         "Size": size(step.size_bytes) if human else str(step.size_bytes),
         "Comment": step.comment,
+        "Tags": list(step.names),
     }

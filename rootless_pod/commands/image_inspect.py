@@ -38,6 +38,7 @@ def inspect_image(paths: Paths, name: str) -> dict[str, Any]:
 
 def main(call: Call) -> int:
     """Print those that are found; say which are not."""
+    from rootless_pod.commands.table import wants_json
     from rootless_pod.commands.template import pretty_json, print_values
 
     found, code = [], 0
@@ -48,7 +49,7 @@ def main(call: Call) -> int:
             from rootless_pod.commands.report import report
 
             code = report(error)
-    if call.text("format") in ("json", ""):
+    if wants_json(call.text("format") or "json"):
         sys.stdout.write(pretty_json(found) + "\n")
     else:
         for one in found:

@@ -11,7 +11,9 @@ from rootless_pod.errors import NotFound, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.inspect import repo_digests, split_name
 from rootless_pod.image.lookup import list_additional, list_images, lookup
+from rootless_pod.image.parents import parent_of
 from rootless_pod.image.remove import containers_of
+from rootless_pod.jsontext import Map
 from rootless_pod.oci.image import Image
 
 TYPE_CHECKING = False
@@ -32,6 +34,7 @@ class ImageRow(Frozen):
     created: float
     containers: int
     repo_digests: tuple[str, ...]
+    parent: str = ""
 
     def shown_id(self, *, whole: bool) -> str:
         """Return the id as the list shows it."""
@@ -57,13 +60,13 @@ class ImageRow(Frozen):
             "Size": size(image.size_bytes),
             "VirtualSize": size(image.size_bytes),
             "SharedSize": 0,
-            "Labels": dict(image.config.labels),
+            "Labels": Map(image.config.labels),
             "Containers": self.containers,
             "Names": list(image.names),
             "RepoTags": list(image.names),
             "RepoDigests": list(self.repo_digests),
             "History": ", ".join(image.names) or _NONE,
-            "ParentId": "",
+            "ParentId": self.parent,
             "Dangling": not image.names,
             "ReadOnly": bool(image.store),
         }
@@ -73,7 +76,7 @@ class ImageRow(Frozen):
         image = self.image
         return {
             "Id": image.id,
-            "ParentId": "",
+            "ParentId": self.parent,
             "RepoTags": [name for name in image.names if "@" not in name],
             "RepoDigests": list(self.repo_digests),
             "Size": image.size_bytes,
@@ -101,8 +104,10 @@ def created_at(image: Image) -> float:
         return 0.0
 
 
-def image_rows(paths: Paths, *, conditions: tuple[str, ...], word: str, everything: bool, sort: str) -> list[ImageRow]:
-    """Return the lines.
+def image_rows(
+    paths: Paths, *, conditions: tuple[str, ...], word: str, everything: bool, sort: str, parents: bool = False
+) -> list[ImageRow]:
+    """Return the lines; ``parents``: also look which image each was made from.
 
     Raises:
         Usage: an unknown filter or value.
@@ -112,6 +117,8 @@ def image_rows(paths: Paths, *, conditions: tuple[str, ...], word: str, everythi
     if not everything and not any(one.startswith("intermediate") for one in conditions):
         shown = [one for one in shown if not is_intermediate(one, images)]
     rows = [row for image in shown for row in _rows_of(paths, image, word)]
+    if parents:
+        rows = [row.replace(parent=parent_of(row.image, images)) for row in rows]
     keys: dict[str, Callable[[ImageRow], object]] = {
         "created": lambda row: -row.created,
         "id": lambda row: row.image.id,

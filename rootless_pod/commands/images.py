@@ -34,16 +34,18 @@ COMMAND = Command(
 def main(call: Call) -> int:
     """Print the list."""
     from rootless_pod.commands.image_rows import image_rows
+    from rootless_pod.commands.table import wants_json
 
+    form = call.text("format")
     rows = image_rows(
         call.paths,
         conditions=call.texts("filter"),
         word=call.one("image"),
         everything=call.flag("all"),
         sort=call.text("sort"),
+        parents=wants_json(form) or "ParentId" in form,
     )
-    form = call.text("format")
-    if form == "json":
+    if wants_json(form):
         from rootless_pod.commands.template import pretty_json
 
         sys.stdout.write(pretty_json([row.as_json() for row in rows]) + "\n")

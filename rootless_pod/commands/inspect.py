@@ -15,13 +15,20 @@ if TYPE_CHECKING:
 
 COMMAND = Command(
     name="inspect",
-    summary="Display the configuration of containers and images",
-    help="Prints a JSON list with one object for each name; containers are looked for before images.",
+    summary="Display the configuration of containers, images and volumes",
+    help="Prints a JSON list with one object for each name: of a container, else an image, else a volume.",
     options=(
         text("--format", "json, or a Go template", "-f", default="json", metavar="FORMAT"),
         flag("--latest", "The container created last", "-l"),
         flag("--size", "Also the size of a container's own files", "-s"),
-        text("--type", "What to look for", "-t", default="all", choices=("all", "container", "image"), metavar="TYPE"),
+        text(
+            "--type",
+            "What to look for",
+            "-t",
+            default="all",
+            choices=("all", "container", "image", "volume"),
+            metavar="TYPE",
+        ),
     ),
     arguments=(Argument(name="NAMES", kind="many", help="Names or ids", completes="container"),),
     examples=("rpod inspect web", "rpod inspect --format '{{.State.Status}}' web"),
@@ -68,8 +75,17 @@ def _look(call: Call, name: str) -> dict[str, Any]:
                 raise
     from rootless_pod.commands.image_inspect import inspect_image
 
+    if kind in ("all", "image"):
+        try:
+            return inspect_image(call.paths, name)
+        except NotFound:
+            if kind == "image":
+                raise
+    from rootless_pod.commands.volume_rows import as_json
+    from rootless_pod.volumes.volume import read
+
     try:
-        return inspect_image(call.paths, name)
+        return as_json(read(call.paths, name))
     except NotFound as cause:
         raise NotFound(f"no such object: {name!r}", remedy="see what is there: rpod ps -a; rpod images") from cause
 
@@ -86,11 +102,11 @@ def _container(call: Call, container: Container) -> dict[str, Any]:
 
 
 def _print(form: str, found: list[dict[str, Any]]) -> None:
-    from rootless_pod.commands.template import pretty_json, render
+    from rootless_pod.commands.table import wants_json
+    from rootless_pod.commands.template import pretty_json, print_values
 
-    if form == "json":
+    if wants_json(form):
         sys.stdout.write(pretty_json(found) + "\n")
         return
     for one in found:
-        words = render(form, one)
-        sys.stdout.write(words if words.endswith("\n") else f"{words}\n")
+        print_values(form, one)

@@ -83,9 +83,10 @@ def _print_one(call: Call, container: Container, place: int) -> None:
         conmon=(container.state.get("conmon_pid", 0), container.state.get("conmon_started")),
     )
     prefix = b""
-    if call.flag("names"):
+    several = len(call.many("containers")) > 1
+    if call.flag("names") and several:
         prefix = f"{container.config.name} ".encode()
-    elif call.flag("color") or len(call.many("containers")) > 1:
+    elif call.flag("color") or several:
         prefix = f"{container.id[:12]} ".encode()
     color = _COLORS[place % len(_COLORS)] if call.flag("color") else 0
     for line in lines:

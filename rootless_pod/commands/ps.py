@@ -11,6 +11,7 @@ from rootless_pod.commands.times import ago, exited, up
 from rootless_pod.container import lookup
 from rootless_pod.container import status as states
 from rootless_pod.errors import Usage
+from rootless_pod.jsontext import Map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def row(paths: Paths, container: Container, *, whole: bool, size: bool) -> dict[
         "Ports": ports_words(container),
         "Names": config.name,
         "Mounts": _destinations(container),
-        "Labels": config.labels,
+        "Labels": Map(config.labels),
         "Networks": "",
         "Pid": container.status.pid,
         "PID": container.status.pid,
@@ -329,7 +330,7 @@ def json_row(paths: Paths, container: Container, *, size: bool) -> dict[str, Any
         "Image": config.image_name,
         "ImageID": config.image_id,
         "IsInfra": config.is_infra,
-        "Labels": config.labels or None,
+        "Labels": Map(config.labels) or None,
         "Mounts": _destinations(container),
         "Names": [config.name],
         "Namespaces": {key: value for key, value in _namespaces(status.pid).items() if value},

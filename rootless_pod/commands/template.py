@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from rootless_pod.commands import template_functions as functions
+from rootless_pod.commands.table import wants_json
 from rootless_pod.commands.template_lexer import fault
 from rootless_pod.commands.template_parse import Parser
 from rootless_pod.commands.template_print import NO_VALUE, go_json, go_type, is_struct, print_value
@@ -240,10 +241,10 @@ def print_values(form: str, value: object) -> None:
     Raises:
         Usage: the template is wrong.
     """
-    if form in ("json", "{{json .}}", "{{ json . }}"):
-        sys.stdout.write((pretty_json(value) if form == "json" else go_json(value)) + "\n")
+    if wants_json(form):
+        sys.stdout.write(pretty_json(value) + "\n")
         return
-    sys.stdout.write(_with_newline(render(unescape(form), value)))
+    sys.stdout.write(render(_with_newline(unescape(form)), value))
 
 
 def _table_form(form: str) -> str:
@@ -284,7 +285,7 @@ def print_rows(
     Raises:
         Usage: the template is wrong.
     """
-    if form == "json":
+    if wants_json(form):
         sys.stdout.write(pretty_json(list(rows)) + "\n")
         return
     is_table = form.startswith("table ") or form == "table"

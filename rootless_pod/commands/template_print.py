@@ -1,9 +1,12 @@
 """Values as Go prints them: ``fmt.Print``, ``%v`` and its relatives, ``json``.
 
-Decoded JSON stands for Go's values: a dict whose keys all begin with a capital is a struct, any other a map.
+Decoded JSON stands for Go's values: a dict whose keys all begin with a capital is a struct, any other a map, unless
+it is marked as one (``jsontext.Map``, ``Struct``) by who made it.
 """
 
 from __future__ import annotations
+
+from rootless_pod.jsontext import Map, NoList, NoMap, Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t
 
 def is_struct(value: object) -> bool:
     """Say whether a dict stands for a Go struct."""
+    if isinstance(value, (Map, Struct)):
+        return isinstance(value, Struct)
     return isinstance(value, dict) and bool(value) and all(isinstance(key, str) and key[:1].isupper() for key in value)
 
 
@@ -101,7 +106,7 @@ def quote(text: str) -> str:
 
 def go_json(value: object) -> str:
     """Write compact JSON as Go's encoder does without HTML escapes: maps sorted, structs in order, UTF-8 kept."""
-    if value is NO_VALUE or value is None:
+    if value is NO_VALUE or value is None or isinstance(value, (NoMap, NoList)):
         return "null"
     if isinstance(value, str):
         return _json_string(value)

@@ -32,15 +32,17 @@ def short_version() -> str:
 
 
 def _facts() -> dict[str, object]:
-    system = os.uname()
+    from rootless_pod.oci.platform import host_platform
+
+    system, machine = os.uname(), host_platform().architecture
     python = ".".join(str(part) for part in sys.version_info[:3])
     client = {
         "Version": VERSION,
         "PythonVersion": python,
         "KernelVersion": system.release,
-        "OsArch": f"{system.sysname.lower()}/{system.machine}",
+        "OsArch": f"{system.sysname.lower()}/{machine}",
         "Os": system.sysname.lower(),
-        "Arch": system.machine,
+        "Arch": machine,
     }
     return {"Client": client}
 

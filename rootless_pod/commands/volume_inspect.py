@@ -23,6 +23,7 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Print those that are found; say which are not."""
+    from rootless_pod.commands.table import wants_json
     from rootless_pod.commands.template import pretty_json, print_values
     from rootless_pod.commands.volume_rows import as_json
     from rootless_pod.volumes.volume import find, list_volumes
@@ -39,7 +40,7 @@ def main(call: Call) -> int:
             from rootless_pod.commands.report import report
 
             code = report(error)
-    if call.text("format") in ("json", ""):
+    if wants_json(call.text("format") or "json"):
         sys.stdout.write(pretty_json([as_json(one) for one in found]) + "\n")
     else:
         for one in found:

@@ -24,6 +24,7 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Print the list."""
+    from rootless_pod.commands.table import wants_json
     from rootless_pod.commands.template import pretty_json, print_rows
     from rootless_pod.commands.volume_rows import as_json, matching
     from rootless_pod.container.lookup import list_all
@@ -35,7 +36,7 @@ def main(call: Call) -> int:
         raise Usage("--quiet and --format can't be used together", remedy="give one of the two")
     found = matching(list_volumes(call.paths), call.texts("filter"), volumes_in_use(list_all(call.paths)))
     rows = [as_json(one) for one in found]
-    if form == "json":
+    if wants_json(form):
         sys.stdout.write(pretty_json(rows) + "\n")
     elif quiet:
         sys.stdout.write("".join(f"{row['Name']}\n" for row in rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless_pod.errors import Usage
+from rootless_pod.jsontext import Map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ def as_json(volume: Volume) -> dict[str, Any]:
         "Driver": "local",
         "Mountpoint": volume.path,
         "CreatedAt": rfc3339(volume.created_ns),
-        "Labels": dict(volume.labels),
+        "Labels": Map(volume.labels),
         "Scope": "local",
-        "Options": dict(volume.options),
+        "Options": Map(volume.options),
         **({"Anonymous": True} if volume.anonymous else {}),
         "MountCount": 0,
-        **({"NeedsCopyUp": True} if volume.needs_copy_up else {}),
+        **({"NeedsCopyUp": True, "NeedsChown": True} if volume.needs_copy_up else {}),
     }
 
 

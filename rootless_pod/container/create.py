@@ -82,11 +82,22 @@ def _make(context: Context, request: ContainerRequest, image: Image | None, cont
 
             undo.push(drop, context.paths, container_id, config.dependencies)
             add(context.paths, container_id, config.dependencies)
+        _make_volumes(context, request)
         write_record(f"{directory}/container.json", record_of(config))
         if request.cid_file:
             _write_cid_file(request.cid_file, container_id)
         tell(context.paths, config, "create")
     return config
+
+
+def _make_volumes(context: Context, request: ContainerRequest) -> None:
+    """Make the named volumes that are not there yet; they stay, whatever becomes of the container."""
+    wanted = [one.source for one in request.mounts if one.kind == "volume" and one.source]
+    if wanted:
+        from rootless_pod.volumes.volume import create as create_volume
+
+        for name in wanted:
+            create_volume(context.paths, name, exist_ok=True)
 
 
 def _claim_id(context: Context, wanted: str) -> tuple[str, Lock]:

@@ -185,8 +185,9 @@ def _set_user(context: Context, container: Container, command: ExecCommand, proc
         uid = user.uid
         process["user"] = {**process["user"], "uid": user.uid, "gid": user.gid}
         process["user"].pop("additionalGids", None)
-        if user.groups and host.setgroups_allowed:
-            process["user"]["additionalGids"] = list(user.groups)
+        others = [gid for gid in user.groups if gid != user.gid]
+        if others and host.setgroups_allowed:
+            process["user"]["additionalGids"] = others
         home = f"HOME={user.home}"
         process["env"] = [one for one in process["env"] if not one.startswith("HOME=")] + [home]
     wanted = request.replace(privileged=request.privileged or command.privileged)

@@ -1,4 +1,7 @@
-"""What ``inspect`` says of a container: podman's fields, from the record, the last state and the bundle."""
+"""What ``inspect`` says of a container: podman's fields, from the record, the last state and the bundle.
+
+Source: podman 4.3.1 (probed) for names, types and order of the fields.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ import os
 from rootless_pod import jsontext
 from rootless_pod.container import status as states
 from rootless_pod.container.moments import NO_MOMENT, rfc3339
+from rootless_pod.jsontext import NoList
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from rootless_pod.container.health import HealthRequest
     from rootless_pod.container.lookup import Container
+    from rootless_pod.oci.image import Image
     from rootless_pod.paths import Paths
 
 _STATE_NAMES = {states.STARTING: "configured"}
@@ -21,14 +25,17 @@ _STATE_NAMES = {states.STARTING: "configured"}
 
 def inspect(paths: Paths, container: Container, *, size: bool = False) -> dict[str, Any]:
     """Return the JSON object of one container."""
+    from rootless_pod.container.inspect_config import facts_of, inspect_config
+    from rootless_pod.container.inspect_host import inspect_host
+
     config, request = container.config, container.config.request
     if config.pod_id:
         from rootless_pod.container.pod.lookup import with_pod_ports
 
         container = with_pod_ports(paths, container)
-    spec = _spec(paths, container.id)
+    image = _image(paths, config.image_id)
+    facts = facts_of(container, image, _spec(paths, container.id))
     bundle = paths.bundle(container.id)
-    running = container.status.is_running
     result: dict[str, Any] = {
         "Id": config.id,
         "Created": rfc3339(config.created_ns),
@@ -36,6 +43,7 @@ def inspect(paths: Paths, container: Container, *, size: bool = False) -> dict[s
         "Args": list(config.command[1:]),
         "State": _state(paths, container),
         "Image": config.image_id,
+        "ImageDigest": image.manifest_digest if image is not None else "",
         "ImageName": config.image_name,
         "Rootfs": request.rootfs,
         "Pod": config.pod_id,
@@ -53,22 +61,37 @@ def inspect(paths: Paths, container: Container, *, size: bool = False) -> dict[s
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
-        "EffectiveCaps": _capabilities(spec, "effective"),
-        "BoundingCaps": _capabilities(spec, "bounding"),
+        "EffectiveCaps": list(facts.effective) or NoList(),
+        "BoundingCaps": list(facts.bounding) or NoList(),
         "ExecIDs": [],
-        "GraphDriver": {"Name": container.state.get("driver", ""), "Data": _graph_data(paths, container)},
-        "Mounts": _mounts(container),
+        "GraphDriver": {"Name": container.state.get("driver", ""), "Data": _graph_data(paths, container, image)},
+        "Mounts": mounts_of(paths, container),
         "Dependencies": list(config.dependencies),
-        "NetworkSettings": _network_settings(container),
+        "NetworkSettings": _network_settings(container, image),
+        "Namespace": "",
         "IsInfra": config.is_infra,
-        "Config": _config(container, spec),
-        "HostConfig": _host_config(paths, container, spec),
+        "IsService": False,
+        "Config": inspect_config(container, facts),
+        "HostConfig": inspect_host(paths, container, image, facts),
     }
-    if running:
-        result["State"]["ConmonPid"] = container.state.get("conmon_pid", 0)
     if size:
-        result["SizeRw"] = size_of_changes(paths, config.id)
+        own = size_of_changes(paths, config.id)
+        result["SizeRw"] = own
+        result["SizeRootFs"] = own + (image.size_bytes if image is not None else 0)
     return result
+
+
+def _image(paths: Paths, image_id: str) -> Image | None:
+    """Return the container's image; it may have been removed by force."""
+    from rootless_pod.errors import RpodError
+    from rootless_pod.image.lookup import lookup
+
+    if not image_id:
+        return None
+    try:
+        return lookup(paths, image_id)
+    except RpodError:
+        return None
 
 
 def _spec(paths: Paths, container_id: str) -> dict[str, Any]:
@@ -89,7 +112,7 @@ def _state(paths: Paths, container: Container) -> dict[str, Any]:
     from rootless_pod.container.health import shown
 
     status = container.status
-    return {
+    result = {
         "OciVersion": "1.0.2",
         "Status": _STATE_NAMES.get(status.name, status.name),
         "Running": status.name in (states.RUNNING, states.STOPPING),
@@ -106,6 +129,21 @@ def _state(paths: Paths, container: Container) -> dict[str, Any]:
         "CheckpointedAt": NO_MOMENT,
         "RestoredAt": NO_MOMENT,
     }
+    if status.is_running:
+        result["ConmonPid"] = container.state.get("conmon_pid", 0)
+        result["CgroupPath"] = _cgroup(status.pid)
+    return result
+
+
+def _cgroup(pid: int) -> str:
+    """Return the cgroup of the first process, below the root of the hierarchy; "" where it has gone."""
+    from rootless_pod.linux.procfs import read_text
+
+    try:
+        rows = read_text(f"/proc/{pid}/cgroup").splitlines()
+    except OSError:
+        return ""
+    return next((row[3:] for row in rows if row.startswith("0::")), "")
 
 
 def _is_restarting(container: Container) -> bool:
@@ -117,182 +155,105 @@ def _is_restarting(container: Container) -> bool:
     return is_waiting(container.state)
 
 
-def _capabilities(spec: dict[str, Any], which: str) -> list[str]:
-    found = spec.get("process", {}).get("capabilities", {}).get(which)
-    return list(found) if found else []
+def _graph_data(paths: Paths, container: Container, image: Image | None) -> dict[str, str]:
+    from rootless_pod.storage.store import Store
 
-
-def _graph_data(paths: Paths, container: Container) -> dict[str, str]:
     directory = paths.container(container.id)
-    return {"UpperDir": f"{directory}/upper", "WorkDir": f"{directory}/work", "MergedDir": f"{directory}/merged"}
+    layers = reversed(image.layers) if image is not None else ()
+    return {
+        "LowerDir": ":".join(Store(paths).layer_path(chain) for chain in layers),
+        "MergedDir": f"{directory}/merged",
+        "UpperDir": f"{directory}/upper",
+        "WorkDir": f"{directory}/work",
+    }
 
 
-def _mounts(container: Container) -> list[dict[str, Any]]:
-    """Return the mounts the user or the image asked for, from the state once it started, else from the request."""
-    wanted = {mount.target: mount for mount in container.config.request.mounts}
+def mounts_of(paths: Paths, container: Container) -> list[dict[str, Any]]:
+    """Return the volumes and binds the user or the image asked for; before the first start, those of the request."""
+    from rootless_pod.oci.mountoptions import PROPAGATION
+
     kept: list[dict[str, Any]] = list(container.state.get("mounts", ()))
-    if kept:
-        return kept
-    return [
-        {
-            "Type": mount.kind,
-            "Source": mount.source,
-            "Destination": destination,
-            "Driver": "",
-            "Mode": "",
-            "Options": list(mount.options),
-            "RW": "ro" not in mount.options,
-            "Propagation": "rprivate",
-        }
-        for destination, mount in wanted.items()
-    ]
+    if not kept:
+        kept = [
+            {
+                "Type": one.kind,
+                "Name": one.source,
+                "Source": f"{paths.volumes}/{one.source}/_data" if one.kind == "volume" else one.source,
+                "Destination": one.target,
+                "Driver": "local" if one.kind == "volume" else "",
+                "Mode": "",
+                "Options": [word for word in one.options if word not in ("ro", "rw")],
+                "RW": "ro" not in one.options,
+            }
+            for one in container.config.request.mounts
+        ]
+    shown = []
+    for row in kept:
+        if row["Type"] not in ("volume", "bind"):
+            continue
+        propagation = [word for word in row["Options"] if word in PROPAGATION]
+        named = {"Type": "volume", "Name": row["Name"]} if row["Type"] == "volume" else {"Type": "bind"}
+        options = [word for word in row["Options"] if word not in PROPAGATION]
+        changed = {**row, **named, "Options": options, "Propagation": (propagation or ["rprivate"])[0]}
+        if row["Type"] == "bind":
+            changed.pop("Name", None)
+        shown.append({key: changed[key] for key in _MOUNT_FIELDS if key in changed})
+    return sorted(shown, key=lambda row: str(row["Type"]) != "volume")
 
 
-def ports_of(container: Container) -> dict[str, list[dict[str, str]]]:
-    """Return the published ports as Docker spells them: ``80/tcp`` → host ip and port."""
+_MOUNT_FIELDS = ("Type", "Name", "Source", "Destination", "Driver", "Mode", "Options", "RW", "Propagation")
+
+
+def ports_of(container: Container, image: Image | None = None) -> dict[str, Any]:
+    """Return the published ports as Docker spells them: ``80/tcp`` → host ip and port; exposed ones have none.
+
+    A container without a network of its own has no ports.
+    """
+    request = container.config.request
+    if network_mode(container).partition(":")[0] in ("none", "host", "container", "ns"):
+        return jsontext.Map()
     network = container.state.get("network") or {}
-    rows = network.get("ports") or [mapping.as_dict() for mapping in container.config.request.network.publish]
-    ports: dict[str, list[dict[str, str]]] = {}
+    rows = network.get("ports") or [mapping.as_dict() for mapping in request.network.publish]
+    ports: dict[str, Any] = jsontext.Map()
     for row in rows:
         key = f"{row['container_port']}/{row['protocol']}"
         ports.setdefault(key, []).append({"HostIp": row.get("host_ip") or "", "HostPort": str(row["host_port"])})
+    exposed = (*request.expose, *(image.config.exposed_ports if image is not None else ()))
+    for text in exposed:
+        number, _slash, protocol = text.partition("/")
+        if "-" not in number:
+            ports.setdefault(f"{number}/{protocol or 'tcp'}", NoList())
     return ports
 
 
-def _network_settings(container: Container) -> dict[str, Any]:
+def network_mode(container: Container) -> str:
+    """Return the mode that was asked for, or the one that was chosen at the start."""
+    chosen = str((container.state.get("network") or {}).get("mode", ""))
+    joined = container.config.joined.get("network")
+    if joined:
+        return f"container:{joined}"
+    asked = container.config.request.network.mode
+    return asked if asked not in ("", "private", "default") else chosen or "default"
+
+
+def _network_settings(container: Container, image: Image | None) -> dict[str, Any]:
     network = container.state.get("network") or {}
     return {
+        "EndpointID": "",
         "Gateway": network.get("gateway") or "",
         "IPAddress": network.get("ip") or "",
         "IPPrefixLen": 24 if network.get("ip") else 0,
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
         "MacAddress": network.get("mac") or "",
         "Bridge": "",
         "SandboxID": "",
-        "Ports": ports_of(container),
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "Ports": ports_of(container, image),
         "SandboxKey": network.get("netns_path") or "",
-    }
-
-
-def _health(request: HealthRequest | None) -> dict[str, Any]:
-    """Return the health check as podman shows it: numbers that are 0 are left out, and 5.x's fields only where used."""
-    action = {"HealthcheckOnFailureAction": request.on_failure if request is not None else "none"}
-    if request is None:
-        return action
-    numbers = (
-        ("StartPeriod", request.start_period_ns),
-        ("Interval", request.interval_ns),
-        ("Timeout", request.timeout_ns),
-        ("Retries", request.retries),
-    )
-    check = {"Test": list(request.test), **{name: value for name, value in numbers if value}}
-    found: dict[str, Any] = {"Healthcheck": check, **action}
-    if request.startup_test:
-        numbers = (
-            ("Interval", request.startup_interval_ns),
-            ("Timeout", request.startup_timeout_ns),
-            ("Retries", request.startup_retries),
-            ("Successes", request.startup_success),
-        )
-        check = {"Test": list(request.startup_test), **{name: value for name, value in numbers if value}}
-        found["StartupHealthCheck"] = check
-    defaults = type(request)()
-    for name, field in (
-        ("HealthLogDestination", "log_destination"),
-        ("HealthcheckMaxLogCount", "log_count"),
-        ("HealthcheckMaxLogSize", "log_size"),
-    ):
-        if getattr(request, field) != getattr(defaults, field):
-            found[name] = getattr(request, field)
-    return found
-
-
-def _config(container: Container, spec: dict[str, Any]) -> dict[str, Any]:
-    config, process = container.config, container.config.request.process
-    actual = spec.get("process", {})
-    return {
-        **_health(config.request.health),
-        "Hostname": spec.get("hostname") or process.hostname or config.id[:12],
-        "Domainname": "",
-        "User": process.user,
-        "AttachStdin": False,
-        "AttachStdout": False,
-        "AttachStderr": False,
-        "Tty": process.terminal,
-        "OpenStdin": process.stdin_open,
-        "StdinOnce": False,
-        "Env": list(actual.get("env") or process.env),
-        "Cmd": list(process.command) or list(config.command),
-        "Image": config.image_name,
-        "Volumes": None,
-        "WorkingDir": actual.get("cwd") or process.working_dir or "/",
-        "Entrypoint": process.entrypoint if isinstance(process.entrypoint, str) else "",
-        "Labels": dict(word.partition("=")[::2] for word in process.labels) or None,
-        "Annotations": dict(word.partition("=")[::2] for word in process.annotations) or None,
-        "StopSignal": config.stop_signal,
-        "CreateCommand": list(config.request.create_command),
-        "Umask": process.umask or "0022",
-        "Timeout": config.request.timeout_seconds,
-        "StopTimeout": config.request.stop_timeout_seconds,
-        "Passwd": process.passwd,
-    }
-
-
-def _host_config(paths: Paths, container: Container, spec: dict[str, Any]) -> dict[str, Any]:
-    config, request = container.config, container.config.request
-    process, network = request.process, request.network
-    resources = spec.get("linux", {}).get("resources", {})
-    quota, period = resources.get("cpu", {}).get("quota", 0), resources.get("cpu", {}).get("period", 0)
-    return {
-        "Binds": [f"{mount.source}:{mount.target}" for mount in request.mounts if mount.kind in ("bind", "volume")],
-        "CgroupMode": process.cgroupns or "private",
-        "ContainerIDFile": request.cid_file,
-        "LogConfig": {
-            "Type": request.log.driver,
-            "Config": None,
-            "Path": request.log.path or f"{paths.container(config.id)}/ctr.log",
-            "Tag": request.log.tag,
-            "Size": f"{request.log.size_max or 0}B",
-        },
-        "NetworkMode": network.mode or str((container.state.get("network") or {}).get("mode", "")) or "default",
-        "PortBindings": ports_of(container),
-        "RestartPolicy": {"Name": request.restart_policy, "MaximumRetryCount": request.restart_retries},
-        "AutoRemove": request.auto_remove,
-        "VolumesFrom": list(request.volumes_from) or None,
-        "CapAdd": list(process.cap_add),
-        "CapDrop": list(process.cap_drop),
-        "Dns": list(network.dns),
-        "DnsOptions": list(network.dns_options),
-        "DnsSearch": list(network.dns_search),
-        "ExtraHosts": list(network.add_hosts),
-        "GroupAdd": list(process.groups),
-        "IpcMode": process.ipc or "private",
-        "Cgroups": process.cgroups,
-        "OomScoreAdj": process.oom_score_adj or 0,
-        "PidMode": process.pid or "private",
-        "Privileged": process.privileged,
-        "PublishAllPorts": request.publish_all,
-        "ReadonlyRootfs": process.read_only,
-        "SecurityOpt": list(process.security_opt),
-        "Tmpfs": {word.partition(":")[0]: word.partition(":")[2] for word in process.tmpfs},
-        "UTSMode": process.uts or "private",
-        "UsernsMode": process.userns,
-        "Runtime": "oci",
-        "Memory": resources.get("memory", {}).get("limit", 0),
-        "MemorySwap": resources.get("memory", {}).get("swap", 0),
-        "MemoryReservation": resources.get("memory", {}).get("reservation", 0),
-        "NanoCpus": quota * 1_000_000_000 // period if quota > 0 and period else 0,
-        "CpuShares": resources.get("cpu", {}).get("shares", 0),
-        "CpuPeriod": period,
-        "CpuQuota": quota,
-        "CpusetCpus": resources.get("cpu", {}).get("cpus", ""),
-        "CpusetMems": resources.get("cpu", {}).get("mems", ""),
-        "PidsLimit": resources.get("pids", {}).get("limit", 0),
-        "CgroupParent": process.cgroup_parent,
-        "Devices": list(process.devices),
-        "Ulimits": [
-            {"Name": row["type"], "Soft": row["soft"], "Hard": row["hard"]}
-            for row in spec.get("process", {}).get("rlimits", [])
-        ],
     }
 
 

@@ -6,6 +6,9 @@ from rootless_pod import jsontext
 from rootless_pod.errors import RpodError
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.layout import TRUST, open_layout
+from rootless_pod.image.lookup import list_images
+from rootless_pod.image.parents import ending_at, parent_of
+from rootless_pod.jsontext import Map, NoMap, Struct
 from rootless_pod.storage.store import Store
 
 TYPE_CHECKING = False
@@ -17,13 +20,14 @@ if TYPE_CHECKING:
 
 
 class HistoryEntry(Frozen):
-    """One step that made an image, the newest first; ``image_id`` is "" for all but the last step."""
+    """One step that made an image, the newest first; ``image_id`` and ``names`` are of the image that ends there."""
 
     image_id: str
     created: str
     created_by: str
     size_bytes: int
     comment: str
+    names: tuple[str, ...] = ()
 
 
 def repo_digests(paths: Paths, image: Image) -> tuple[str, ...]:
@@ -79,10 +83,10 @@ def inspect_image(paths: Paths, image: Image) -> dict[str, Any]:
         "Digest": image.manifest_digest,
         "RepoTags": [name for name in image.names if "@" not in name],
         "RepoDigests": list(repo_digests(paths, image)),
-        "Parent": "",
+        "Parent": parent_of(image, list_images(paths)),
         "Comment": document.get("comment", ""),
         "Created": image.created,
-        "Config": document.get("config") or {},
+        "Config": _inner(document.get("config")),
         "Version": document.get("docker_version", ""),
         "Author": image.config.author,
         "Architecture": image.config.architecture,
@@ -94,8 +98,8 @@ def inspect_image(paths: Paths, image: Image) -> dict[str, Any]:
             "Data": {"UpperDir": directories[0], "LowerDir": ":".join(directories[1:])} if directories else None,
         },
         "RootFS": {"Type": "layers", "Layers": list(image.config.diff_ids)},
-        "Labels": image.config.labels or None,
-        "Annotations": manifest.get("annotations") or {},
+        "Labels": Map(image.config.labels) or NoMap(),
+        "Annotations": Map(manifest.get("annotations") or {}),
         "ManifestType": image.manifest_media_type,
         "User": image.config.user,
         "History": list(image.config.history),
@@ -108,6 +112,17 @@ def inspect_image(paths: Paths, image: Image) -> dict[str, Any]:
     if verdicts := trust_verdicts(paths, image):
         found["Trust"] = verdicts
     return found
+
+
+def _inner(found: Any) -> dict[str, Any]:
+    """Return the part ``config`` of the document with its maps and empty structs marked as such."""
+    inner = dict(found) if isinstance(found, dict) else {}
+    for key in ("Volumes", "ExposedPorts"):
+        if isinstance(inner.get(key), dict):
+            inner[key] = Map((name, Struct()) for name in inner[key])
+    if isinstance(inner.get("Labels"), dict):
+        inner["Labels"] = Map(inner["Labels"])
+    return inner
 
 
 def trust_verdicts(paths: Paths, image: Image) -> list[dict[str, Any]]:
@@ -147,9 +162,25 @@ def history(paths: Paths, image: Image) -> tuple[HistoryEntry, ...]:
         for size_bytes in sizes[position:]
     ]
     steps.reverse()
-    if steps:
-        steps[0] = steps[0].replace(image_id=image.id)
-    return tuple(steps)
+    return tuple(_with_images(paths, image, steps))
+
+
+def _with_images(paths: Paths, image: Image, steps: list[HistoryEntry]) -> list[HistoryEntry]:
+    """Name the images whose last step each is: the image itself, and those here that it was built on."""
+    images, chain = list_images(paths), image.layers
+    empty = [bool(step.get("empty_layer")) for step in image.config.history]
+    named = []
+    for number, step in enumerate(steps):
+        ends = ending_at(chain, images)
+        if number == 0:
+            step = step.replace(image_id=image.id, names=image.names)  # noqa: PLW2901 - the same step, named
+        elif ends is not None and ends.id != image.id:
+            step = step.replace(image_id=ends.id, names=ends.names)  # noqa: PLW2901
+        named.append(step)
+        place = len(steps) - 1 - number
+        if place >= len(empty) or not empty[place]:
+            chain = chain[:-1]
+    return named
 
 
 def _layer_sizes(paths: Paths, image: Image) -> list[int]:
