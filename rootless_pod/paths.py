@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+MARKER = "rootless-pod-store"
+"""A file in each root that rpod made, or found to hold nothing but its own."""
+_OWN_NAMES = frozenset(
+    {
+        MARKER, "containers", "events", "image", "image-cache", "image-mounts", "layers", "locks", "names", "pods",
+        "scratch", "secrets", "unwritten", "volumes",
+    }
+)  # fmt: skip
+_OWN_BEGINNINGS = ("configuration.json", "modules-")
+_BOOT_ID_LENGTH = 32
+_HEX = frozenset("0123456789abcdef")
+
+
 class Paths(Frozen):
     """The two roots and every place below them (all ``str``, absolute)."""
 
@@ -120,6 +133,7 @@ class Paths(Frozen):
         """
         if os.path.isdir(self.probes) and os.path.isdir(self.locks):
             return
+        fresh = [root for root in (self.graphroot, self.runroot) if _holds_only_ours(root)]
         for path in (
             self.graphroot,
             self.image,
@@ -143,6 +157,38 @@ class Paths(Frozen):
                     f"cannot make {path}: {cause.strerror}",
                     remedy="give a writable place with --root DIR (or XDG_DATA_HOME) and --runroot DIR",
                 ) from cause
+        for root in fresh:
+            _mark(root)
+
+
+def is_own_entry(name: str) -> bool:
+    """Tell whether ``name`` is one that rpod gives to something at the top of a root."""
+    boot = len(name) == _BOOT_ID_LENGTH and set(name) <= _HEX
+    return boot or name in _OWN_NAMES or name.startswith(_OWN_BEGINNINGS)
+
+
+def is_marked(root: str) -> bool:
+    """Tell whether rpod made ``root``, or found nothing in it but what is its own."""
+    return os.path.isfile(f"{root}/{MARKER}") and not os.path.islink(f"{root}/{MARKER}")
+
+
+def _holds_only_ours(root: str) -> bool:
+    try:
+        return all(is_own_entry(name) for name in os.listdir(root))
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def _mark(root: str) -> None:
+    """Leave the marker by which ``system reset`` knows what it may delete; without it nothing else is worse."""
+    try:
+        fd = os.open(f"{root}/{MARKER}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return
+    os.write(fd, b"This directory is rpod's; it is deleted by: rpod system reset\n")
+    os.close(fd)
 
 
 def _runroot_candidates(uid: int) -> Iterator[tuple[str, str]]:

@@ -78,6 +78,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "system df": ("system_df", "Show how much of the disk images, containers and volumes take"),
     "system migrate": ("system_migrate", "Use changed sub-ids: stop all containers and give up the user namespace"),
     "system prune": ("system_prune", "Remove what is not used: stopped containers, images, volumes"),
+    "system renumber": ("system_renumber", "Do nothing: rpod's locks are files and have no numbers"),
+    "system reset": (
+        "system_reset",
+        "Delete all containers, pods, images and volumes, and everything else rpod keeps",
+    ),
     "tag": ("tag", "Add a name to an image"),
     "top": ("top", "Display the running processes of a container"),
     "unpause": ("unpause", "Unpause the processes in containers"),

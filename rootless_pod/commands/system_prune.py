@@ -6,6 +6,7 @@ import sys
 
 from rootless_pod.commands.declare import Call, Command, flag
 from rootless_pod.commands.image_prune import FILTER, FORCE
+from rootless_pod.errors import Usage
 
 COMMAND = Command(
     name="prune",
@@ -16,6 +17,8 @@ COMMAND = Command(
     ),
     options=(
         flag("--all", "Also images that have a name", "-a"),
+        flag("--build", "", hidden=True, refuse="rpod builds no images and leaves no build containers; leave it out"),
+        flag("--external", "Only what killed commands left behind, and nothing that is listed"),
         FILTER,
         FORCE,
         flag("--volumes", "Also volumes that no container uses"),
@@ -30,6 +33,8 @@ def main(call: Call) -> int:
     from rootless_pod.commands.humanize import size
     from rootless_pod.commands.image_prune import prune_images, split_conditions
 
+    if call.flag("external"):
+        return _prune_leftovers(call)
     split_conditions(call.texts("filter"))
     if not call.flag("force") and not confirmed(_warning(call)):
         return 0
@@ -38,6 +43,25 @@ def main(call: Call) -> int:
     if call.flag("volumes"):
         _print("Deleted Volumes", _prune_volumes(call))
     _print("Deleted Images", prune_images(call.paths, everything=call.flag("all"), conditions=call.texts("filter")))
+    freed = max(0, before - _used_bytes(call))
+    sys.stdout.write(f"Total reclaimed space: {size(freed, digits=4, blank=False)}\n")
+    return 0
+
+
+def _prune_leftovers(call: Call) -> int:
+    """Sweep what bears the id of nothing that is there.
+
+    Raises:
+        Usage: together with what chooses other things.
+    """
+    from rootless_pod.commands.context import context_of
+    from rootless_pod.commands.humanize import size
+    from rootless_pod.container.remove import sweep
+
+    if call.given & {"all", "filter", "volumes"}:
+        raise Usage("--external can't go with --all, --filter or --volumes", remedy="give it alone, or leave it out")
+    before = _used_bytes(call)
+    sweep(context_of(call))
     freed = max(0, before - _used_bytes(call))
     sys.stdout.write(f"Total reclaimed space: {size(freed, digits=4, blank=False)}\n")
     return 0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rootless_pod.container.context import Context
     from rootless_pod.container.lookup import Container
     from rootless_pod.paths import Paths
+    from rootless_pod.userns.pause import UserNamespace
 
 MONITOR_SECONDS = 20.0
 _TOLD = "single-id.told"
@@ -51,7 +52,10 @@ def migrate(paths: Paths, enter: Callable[[], Context]) -> Iterator[str]:
             _await_end(pid, started, MONITOR_SECONDS)
         for one in running:
             _await_end(one.state.get("conmon_pid", 0), one.state.get("conmon_started"), MONITOR_SECONDS)
-        _end_pause(paths)
+        held = read_pause(paths)
+        if held is not None:
+            end_pause(held)
+        _unlink(record_path(paths))
         _forget(paths)
 
 
@@ -82,25 +86,27 @@ def _await_end(pid: int, started: int | None, seconds: float) -> bool:
         os.close(handle)
 
 
-def _end_pause(paths: Paths) -> None:
-    held = read_pause(paths)
-    if held is not None:
+def end_pause(held: UserNamespace) -> None:
+    """End a pause process.
+
+    Raises:
+        TimedOut: it survived SIGKILL.
+    """
+    try:
+        handle = os.pidfd_open(held.pid)
+    except OSError:
+        handle = -1
+    if handle >= 0:
         try:
-            handle = os.pidfd_open(held.pid)
-        except OSError:
-            handle = -1
-        if handle >= 0:
-            try:
-                if procfs.is_alive(held.pid, held.started):
-                    signal.pidfd_send_signal(handle, signal.SIGKILL)
-            finally:
-                os.close(handle)
-        if not _await_end(held.pid, held.started, MONITOR_SECONDS):
-            raise TimedOut(
-                f"the pause process {held.pid} survived SIGKILL",
-                remedy=f"look at what it waits for: cat /proc/{held.pid}/stack",
-            )
-    _unlink(record_path(paths))
+            if procfs.is_alive(held.pid, held.started):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)
+    if not _await_end(held.pid, held.started, MONITOR_SECONDS):
+        raise TimedOut(
+            f"the pause process {held.pid} survived SIGKILL",
+            remedy=f"look at what it waits for: cat /proc/{held.pid}/stack",
+        )
 
 
 def _forget(paths: Paths) -> None:
