@@ -42,7 +42,13 @@ SECURITY: tuple[Option, ...] = (
         refuse="profiles carried by images are not used; give one with --security-opt seccomp=FILE",
         group=_G,
     ),
-    _refused("--secret", "rpod keeps no secrets yet; mount the file: -v FILE:/run/secrets/NAME:ro"),
+    texts(
+        "--secret",
+        "Show a secret below /run/secrets or in a variable: NAME[,type=mount|env][,target=…][,uid=…,gid=…,mode=…]",
+        dest="secrets",
+        metavar="SECRET",
+        group=_G,
+    ),
     _refused("--device-cgroup-rule", "a user without root has no device cgroup; add the device with --device PATH"),
     _refused("--gpus", "no CDI here yet; add the devices and libraries with --device and -v"),
 )

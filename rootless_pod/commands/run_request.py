@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.commands.declare import Call
     from rootless_pod.container.health import HealthRequest
+    from rootless_pod.secrets.request import SecretRequest
     from rootless_pod.volumes.resolve import MountRequest
 
 _SIZE_UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -42,6 +43,7 @@ def container_request(call: Call) -> ContainerRequest:
         publish_all=call.flag("publish_all"),
         expose=call.texts("expose"),
         mounts=mounts_of(call),
+        secrets=_secrets(call),
         volumes_from=call.texts("volumes_from"),
         auto_remove=call.flag("rm"),
         stop_timeout_seconds=call.number("stop_timeout") or 0,
@@ -149,6 +151,15 @@ def network_of(call: Call) -> NetworkRequest:
 
 def _hosts_file(text: str) -> str:
     return text if text in ("", "none", "image") else os.path.abspath(text)
+
+
+def _secrets(call: Call) -> tuple[SecretRequest, ...]:
+    words = call.texts("secrets")
+    if not words:
+        return ()
+    from rootless_pod.secrets.request import parse_secret
+
+    return tuple(parse_secret(word) for word in words)
 
 
 def mounts_of(call: Call) -> tuple[MountRequest, ...]:

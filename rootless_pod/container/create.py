@@ -52,6 +52,10 @@ def create(
 
 def _make(context: Context, request: ContainerRequest, image: Image | None, container_id: str) -> ContainerConfig:
     joined = joined_containers(context, request)
+    if request.secrets:
+        from rootless_pod.container.secrets import with_ids
+
+        request = request.replace(secrets=with_ids(context.paths, request.secrets))
     if request.health is not None or (image is not None and image.config.healthcheck):
         from rootless_pod.container.health import resolve
 

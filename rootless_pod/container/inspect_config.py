@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rootless_pod.container.health import HealthRequest
     from rootless_pod.container.lookup import Container
     from rootless_pod.oci.image import Image
+    from rootless_pod.secrets.request import SecretRequest
 
 
 class ProcessFacts(Frozen):
@@ -119,10 +120,21 @@ def _health(request: HealthRequest | None) -> dict[str, Any]:
     return found
 
 
+def _secrets(secrets: tuple[SecretRequest, ...]) -> dict[str, Any]:
+    """Return what is known of the mounted secrets; podman leaves the field out where there are none."""
+    shown = [
+        {"Name": one.name, "ID": one.id, "UID": one.uid, "GID": one.gid, "Mode": one.mode}
+        for one in secrets
+        if one.kind == "mount"
+    ]
+    return {"Secrets": shown} if shown else {}
+
+
 def inspect_config(container: Container, facts: ProcessFacts) -> dict[str, Any]:
     """Return the object."""
     config, request = container.config, container.config.request
     process = request.process
+    hidden = {one.variable for one in request.secrets if one.kind == "env"}
     return {
         "Hostname": facts.hostname,
         "Domainname": "",
@@ -133,7 +145,7 @@ def inspect_config(container: Container, facts: ProcessFacts) -> dict[str, Any]:
         "Tty": process.terminal,
         "OpenStdin": process.stdin_open,
         "StdinOnce": False,
-        "Env": list(facts.env),
+        "Env": [one for one in facts.env if one.partition("=")[0] not in hidden],
         "Cmd": list(config.words) or NoList(),
         "Image": config.image_name,
         "Volumes": NoMap(),
@@ -145,6 +157,7 @@ def inspect_config(container: Container, facts: ProcessFacts) -> dict[str, Any]:
         "StopSignal": config.stop_signal,
         **_health(request.health),
         "CreateCommand": list(request.create_command),
+        **_secrets(request.secrets),
         "Umask": process.umask or "0022",
         "Timeout": request.timeout_seconds,
         "StopTimeout": request.stop_timeout_seconds,

@@ -114,8 +114,14 @@ def prepare(
         from rootless_pod.container.sharedmemory import share
 
         volumes = share(paths, config, volumes)
+    process = request.process
+    if request.secrets:
+        from rootless_pod.container import secrets
+
+        process = secrets.with_variables(paths, request.secrets, process)
+        volumes = (*volumes, *secrets.mounts(bundle, request.secrets))
     spec = generate(
-        request.process,
+        process,
         container_id=config.id,
         image_config=image.config if image is not None else None,
         rootfs=rootfs,
@@ -141,6 +147,8 @@ def prepare(
 
         chown_sources(volumes, spec.owner, home=os.environ.get("HOME", ""))
     prepare_rootfs(rootfs, spec)
+    if request.secrets:
+        secrets.write_files(paths, bundle, request.secrets, spec, context.namespace.id_map)
     _write_names(context, config, bundle, network, spec)
     if context.hooks_dirs:
         from rootless_pod.container.hooks import with_hooks

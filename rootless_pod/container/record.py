@@ -79,6 +79,10 @@ def class_named(name: str) -> type[Frozen] | None:
         from rootless_pod.volumes.resolve import MountRequest
 
         return MountRequest
+    if name == "SecretRequest":
+        from rootless_pod.secrets.request import SecretRequest
+
+        return SecretRequest
     if name == "HealthRequest":
         from rootless_pod.container.health import HealthRequest
 

@@ -9,6 +9,7 @@ from rootless_pod.spec.request import SpecRequest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.container.health import HealthRequest
+    from rootless_pod.secrets.request import SecretRequest
     from rootless_pod.volumes.resolve import MountRequest
 
 
@@ -35,6 +36,7 @@ class ContainerRequest(Frozen):
     expose: tuple[str, ...] = ()
     mounts: tuple[MountRequest, ...] = ()
     volumes_from: tuple[str, ...] = ()
+    secrets: tuple[SecretRequest, ...] = ()
     auto_remove: bool = False
     remove_image: bool = False
     stop_timeout_seconds: int = 10
