@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
 def tell(paths: Paths, config: ContainerConfig, action: str, *, exit_code: int | None = None, **more: str) -> None:
     """Write an event of the container, with its labels and ``more`` (such as ``health_status``) as attributes."""
-    attributes = dict(word.partition("=")[::2] for word in config.request.process.labels)
-    attributes.update(more)
+    attributes = {**config.labels, **more}
     emit(
         paths,
         "container",

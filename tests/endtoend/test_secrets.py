@@ -83,7 +83,9 @@ def test_no_record_inspect_commit_or_export_has_the_data_and_cleanup_removes_it(
     assert [one["Name"] for one in shown["Config"]["Secrets"]] == ["one", "one"]
     assert shown["Config"]["Secrets"][0]["Mode"] == 0o444
     store("commit", "-q", "c", "made")
-    assert DATA not in store("run", "--rm", "--network", "none", "made", "sh", "-c", "env; cat /etc/key; ls -R /run/secrets")
+    assert DATA not in store(
+        "run", "--rm", "--network", "none", "made", "sh", "-c", "env; cat /etc/key; ls -R /run/secrets"
+    )
     assert DATA not in store("image", "inspect", "made")
     store("export", "-o", f"{tmp_path}/tree.tar", "c")
     assert DATA.encode() not in (tmp_path / "tree.tar").read_bytes()
