@@ -52,6 +52,7 @@ def container_request(call: Call) -> ContainerRequest:
         restart_retries=retries,
         health=_health(call),
         requires=call.texts("requires"),
+        sdnotify=call.text("sdnotify"),
         log=_log(call),
         pid_file=call.text("pidfile"),
         conmon_pid_file=call.text("conmon_pidfile"),

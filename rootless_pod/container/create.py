@@ -60,6 +60,10 @@ def _make(context: Context, request: ContainerRequest, image: Image | None, cont
         from rootless_pod.container.health import resolve
 
         request = request.replace(health=resolve(request.health, image.config.healthcheck if image else None))
+    if request.sdnotify == "healthy" and (request.health is None or request.health.test == ("NONE",)):
+        raise Usage(
+            'sdnotify policy "healthy" requires a healthcheck to be set', remedy="give the check with --health-cmd"
+        )
     required = required_containers(context, request) if request.requires else ()
     container_id, lock = _claim_id(context, container_id)
     directory = context.paths.container(container_id)

@@ -166,6 +166,7 @@ def process_of(context: Context, container: Container, command: ExecCommand) -> 
 
 def _set_environment(process: dict[str, Any], command: ExecCommand) -> None:
     env = dict(one.partition("=")[::2] for one in process.get("env", ()))
+    env.pop("NOTIFY_SOCKET", None)  # only the container's own program says when it is ready
     if command.terminal:
         env.setdefault("TERM", os.environ.get("TERM") or "xterm")
     env.update(parse_environment(command.env_file, os.environ, "--env-file"))

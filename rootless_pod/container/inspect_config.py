@@ -162,5 +162,5 @@ def inspect_config(container: Container, facts: ProcessFacts) -> dict[str, Any]:
         "Timeout": request.timeout_seconds,
         "StopTimeout": request.stop_timeout_seconds,
         "Passwd": process.passwd,
-        "sdNotifyMode": "container",
+        "sdNotifyMode": request.sdnotify,
     }

@@ -140,6 +140,10 @@ def prepare(
             f"runc can't run this container: {spec.needs_crun}",
             remedy="ask an administrator to run: apt-get install crun",
         )
+    if "NOTIFY_SOCKET" in os.environ and request.sdnotify == "container":
+        from rootless_pod.container.sdnotify import with_socket
+
+        spec = with_socket(spec, bundle)
     for note in spec.notes:
         log.warn(note) if "runs as root" in note else log.debug(note)
     if any(one.chown for one in volumes):

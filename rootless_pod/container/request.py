@@ -45,6 +45,7 @@ class ContainerRequest(Frozen):
     restart_retries: int = 0
     health: HealthRequest | None = None
     requires: tuple[str, ...] = ()
+    sdnotify: str = "container"
     log: LogRequest = LogRequest()
     pid_file: str = ""
     conmon_pid_file: str = ""

@@ -233,10 +233,15 @@ def _run(
     tell(context.paths, config, "start")
     if attached:
         tell(context.paths, config, "attach")
+    notify = os.environ.get("NOTIFY_SOCKET", "")
+    if notify and config.request.sdnotify != "ignore":
+        from rootless_pod.container.sdnotify import tell_started
+
+        tell_started(notify, config.request.sdnotify, running["conmon_pid"])
     if config.request.health is not None:
         from rootless_pod.container.health_watch import begin
 
-        begin(context, config.id)
+        begin(context, config.id, notify=notify if config.request.sdnotify == "healthy" else "")
 
 
 def _claim(context: Context, container: Container, runtime: Runtime) -> dict[str, Any]:
@@ -315,6 +320,7 @@ def _monitor(
         keep_fds=prepared.keep_fds,
         preserve_fds=preserve_fds,
         timeout_seconds=config.request.timeout_seconds or None,
+        notify_socket=os.environ.get("NOTIFY_SOCKET", "") if config.request.sdnotify == "container" else "",
         env=leave_mark(dict(os.environ)),
     )
     return conmon.start(request, drivers.conmon_path(context))

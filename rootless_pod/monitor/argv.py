@@ -32,6 +32,8 @@ def create_argv(request: MonitorRequest, conmon_path: str) -> tuple[str, ...]:
         argv += ["--timeout", str(request.timeout_seconds)]
     if request.preserve_fds:
         argv += ["--runtime-opt", "--preserve-fds", "--runtime-opt", str(len(request.preserve_fds))]
+    if request.notify_socket:
+        argv.append(f"--sdnotify-socket={request.notify_socket}")
     argv += _runtime_argv(request.runtime_argv, request.bundle)
     argv += ["--conmon-pidfile", f"{request.bundle}/conmon.pid"]
     return (*argv, *_exit_command_argv(request.exit_command))

@@ -30,6 +30,7 @@ class MonitorRequest(Frozen):
     process ever has them), such as the write end of a pipe whose closing ends the network helper. ``preserve_fds``
     become 3, 4, … in the container.
     ``exit_command`` is an argv (absolute program) that the monitor runs once the exit file is written.
+    ``notify_socket`` is where words that reach ``BUNDLE/notify/notify.sock`` (made by the monitor) are handed on to.
     ``env`` is the environment of monitor, runtime and exit command; None is ours.
     """
 
@@ -54,6 +55,7 @@ class MonitorRequest(Frozen):
     timeout_seconds: int | None = None
     no_new_keyring: bool = False
     no_pivot: bool = False
+    notify_socket: str = ""
     env: dict[str, str] | None = None
 
 

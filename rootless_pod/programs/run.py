@@ -66,10 +66,13 @@ def spawn(
                 temporary.append(moved)
             actions.append((os.POSIX_SPAWN_DUP2, moved, target))
         actions += [(os.POSIX_SPAWN_DUP2, number, number) for number in (1, 2) if number not in wanted]
+        environment = dict(os.environ if env is None else env)
+        # Only we speak to the systemd that runs us: a runtime would take it for a wish of its container.
+        environment.pop("NOTIFY_SOCKET", None)
         return os.posix_spawn(
             path,
             list(argv),
-            dict(os.environ if env is None else env),
+            environment,
             file_actions=actions,
             setsigdef=_RESET_SIGNALS,
             setsigmask=(),
