@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from rootless_pod.commands.context import context_of
-from rootless_pod.commands.declare import Argument, Call, Command, flag
+from rootless_pod.commands.declare import Argument, Call, Command, flag, text
 from rootless_pod.commands.selection import ALL, LATEST, for_each, selected, shown
+from rootless_pod.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless_pod.container.context import Context
 
 COMMAND = Command(
     name="cleanup",
@@ -17,6 +22,12 @@ COMMAND = Command(
             "--restart", "Start it if its restart policy says so: what waits for the back-off calls this", hidden=True
         ),
         flag("--unhealthy", "Do what --health-on-failure says: what watches the health calls this", hidden=True),
+        text(
+            "--exec",
+            "Forget this exec session of the one container named, if it has ended",
+            dest="session",
+            metavar="ID",
+        ),
         flag("--rm", "Also remove the container"),
         flag("--rmi", "Also remove its image"),
     ),
@@ -33,6 +44,8 @@ def main(call: Call) -> int:
     from rootless_pod.errors import RpodError
 
     context = context_of(call)
+    if call.text("session"):
+        return _forget_session(call, context)
 
     def settle(container_id: str) -> str:
         if call.flag("restart"):
@@ -43,17 +56,28 @@ def main(call: Call) -> int:
 
             act(context, container_id)
             return shown(call, container_id)
-        image_id = ""
+        image = ""
         if call.flag("rmi"):
-            image_id = read(context.paths, container_id).config.image_id
+            config = read(context.paths, container_id).config
+            image = config.image_name or config.image_id
         cleanup(context, container_id, remove=call.flag("rm"))
-        if image_id:
+        if image:
             from rootless_pod.image.remove import remove_image
 
             try:
-                remove_image(context.paths, image_id)
+                remove_image(context.paths, image)
             except RpodError:
                 return container_id
         return shown(call, container_id)
 
     return for_each(selected(call.replace(values={**call.values, "ignore": True})), settle)
+
+
+def _forget_session(call: Call, context: Context) -> int:
+    from rootless_pod.container.sessions import forget_session
+
+    ids = selected(call)
+    if len(ids) != 1 or call.flag("rm") or call.flag("rmi"):
+        raise Usage("--exec takes one container, and neither --rm nor --rmi", remedy="name the session's container")
+    forget_session(context, ids[0], call.text("session"))
+    return 0

@@ -110,12 +110,7 @@ RUN_ONLY: tuple[Option, ...] = (
         help="Hand on this many descriptors after stderr",
         group=_G,
     ),
-    flag(
-        "--rmi",
-        "",
-        hidden=True,
-        refuse="rpod keeps images until they are removed; run rpod rmi IMAGE afterwards",
-    ),
+    flag("--rmi", "Remove the image too, unless another container uses it; implies --rm", group=_G),
 )
 
 _G = "Container"

@@ -45,7 +45,8 @@ def container_request(call: Call) -> ContainerRequest:
         mounts=mounts_of(call),
         secrets=_secrets(call),
         volumes_from=call.texts("volumes_from"),
-        auto_remove=call.flag("rm"),
+        auto_remove=_is_removed(call),
+        remove_image=bool(call.values.get("rmi")),
         stop_timeout_seconds=call.number("stop_timeout") or 0,
         timeout_seconds=call.number("timeout") or 0,
         restart_policy=policy,
@@ -74,7 +75,7 @@ def _restart(call: Call) -> tuple[str, int]:
         return "", 0
     from rootless_pod.container.restart_policy import parse_policy
 
-    return parse_policy(call.text("restart"), auto_remove=call.flag("rm"))
+    return parse_policy(call.text("restart"), auto_remove=_is_removed(call))
 
 
 def _health(call: Call) -> HealthRequest | None:
@@ -83,6 +84,10 @@ def _health(call: Call) -> HealthRequest | None:
     from rootless_pod.commands.health_options import health_request
 
     return health_request(call)
+
+
+def _is_removed(call: Call) -> bool:
+    return call.flag("rm") or bool(call.values.get("rmi"))
 
 
 def _process(call: Call) -> SpecRequest:

@@ -24,8 +24,8 @@ PROGRAM = "rpod"
 PANELS = (
     (
         "Containers",
-        """attach commit create cp diff events exec export init inspect kill logs pause port ps rename restart rm run
-        start stats stop top unpause update wait""",
+        """attach commit create cp diff events exec export init inspect kill logs mount pause port ps rename restart rm
+        run start stats stop top unmount unpause update wait""",
     ),
     ("Images", "copy history images import load pull push rmi save search tag untag"),
     ("Registries", "login logout"),

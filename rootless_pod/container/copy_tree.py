@@ -151,10 +151,17 @@ class ContainerTree(Tree):
         return os.open(self._mount(), _PATH_ONLY)
 
     def _mount(self) -> str:
+        from rootless_pod.container.mounts import where
         from rootless_pod.container.prepare import image_of, mount
+        from rootless_pod.storage.rootfs import rootfs_is_mounted
 
         context, config = self._context, self.container.config
         leave_shared_mounts()
+        if "shown" in self.container.state and rootfs_is_mounted(paths=context.paths, container_id=config.id):
+            path = where(context, self.container)
+            for one in shown_volumes(context, self.container) if self._volumes else ():
+                _bind_volume(path, *one)
+            return path
         image = image_of(context, config) if config.image_id else None
         self._mounted = dict(self.container.state)
         path = mount(context, config, image, self._mounted)

@@ -172,7 +172,9 @@ def _image_name(request: ContainerRequest, image: Image | None) -> str:
     if image is None:
         return ""
     for name in image.names:
-        if name == request.image or name.endswith((f"/{request.image}", f"/{request.image}:latest")):
+        if name in (request.image, f"{request.image}:latest") or name.endswith(
+            (f"/{request.image}", f"/{request.image}:latest")
+        ):
             return name
     return image.names[0] if image.names else image.id
 

@@ -49,6 +49,11 @@ class ExecCommand(Frozen):
     preserve_fds: int = 0
 
 
+def session_directory(context: Context, container_id: str, session_id: str) -> str:
+    """Return where the files of one exec session lie; short, as there are sockets in it."""
+    return f"{context.paths.bundle(container_id)}/exec-{session_id[:16]}"
+
+
 def running(context: Context, container_id: str, *, exit_code: int | None = None) -> Container:
     """Return the container if it runs.
 
@@ -77,17 +82,18 @@ def execute(context: Context, container_id: str, command: ExecCommand, foregroun
     process = process_of(context, container, command)
     runtime = drivers.runtime_of(context, container.state)
     come_near(container.state.get("cgroup"), container_id)
-    directory = f"{context.paths.bundle(container_id)}/exec-{new_id()[:16]}"
+    session_id = new_id()
+    directory = session_directory(context, container_id, session_id)
     os.mkdir(directory, 0o700)
     tell(context.paths, container.config, "exec")
     if foreground is None:
-        # The session's directory belongs to its monitor; it goes with the bundle.
-        return _detached(context, container, command, process, runtime, directory)
+        # The session's directory belongs to its monitor, which removes it in the end; else it goes with the bundle.
+        return _detached(context, container, command, process, runtime, session_id)
     try:
         if not command.terminal and not any(_is_terminal(fd) for fd in _used(foreground)):
             code: int | None = _direct(container_id, command, process, runtime, directory, foreground)
         else:
-            code = _monitored(context, container, command, process, runtime, directory, foreground)
+            code = _monitored(context, container, command, process, runtime, session_id, foreground)
         if code is not None:
             tell(context.paths, container.config, "exec_died", exit_code=code)
         return code or 0
@@ -114,7 +120,7 @@ def output_of(
     process = process_of(context, container, command)
     runtime = drivers.runtime_of(context, container.state)
     come_near(container.state.get("cgroup"), container_id)
-    directory = f"{context.paths.bundle(container_id)}/exec-{new_id()[:16]}"
+    directory = session_directory(context, container_id, new_id())
     os.mkdir(directory, 0o700)
     try:
         write_bytes(f"{directory}/process.json", jsontext.dumps(process).encode())
@@ -261,22 +267,26 @@ def _raise_runtime_failure(log: str, runtime: Runtime, container_id: str) -> Non
 
 
 def _request(
+    context: Context,
     container: Container,
     command: ExecCommand,
     process: dict[str, Any],
     runtime: Runtime,
-    directory: str,
+    session_id: str,
     *,
     attached: bool,
 ) -> Any:
     from rootless_pod.monitor.driver import ExecRequest
     from rootless_pod.monitor.terminal import window_size
+    from rootless_pod.programs.find import find_program
     from rootless_pod.userns.enter import leave_mark
 
+    directory = session_directory(context, container.id, session_id)
+    remover = find_program("rm")
     size = next((found for fd in (0, 1, 2) if (found := window_size(fd))), None) if command.terminal else None
     return ExecRequest(
         container_id=container.id,
-        session_id=new_id(),
+        session_id=session_id,
         directory=directory,
         runtime_path=runtime.path,
         runtime_argv=runtime.global_argv(),
@@ -285,6 +295,7 @@ def _request(
         stdin_open=command.stdin_open,
         attached=attached,
         size=size,
+        exit_command=() if attached or remover is None else (remover, "-rf", directory),
         preserve_fds=tuple(range(_FIRST_PRESERVED_FD, _FIRST_PRESERVED_FD + command.preserve_fds)),
         env=leave_mark(dict(os.environ)),
     )
@@ -296,11 +307,11 @@ def _detached(
     command: ExecCommand,
     process: dict[str, Any],
     runtime: Runtime,
-    directory: str,
+    session_id: str,
 ) -> int:
     from rootless_pod.monitor.conmon import start_exec
 
-    request = _request(container, command, process, runtime, directory, attached=False)
+    request = _request(context, container, command, process, runtime, session_id, attached=False)
     with start_exec(request, drivers.conmon_path(context)):
         os.write(1, f"{request.session_id}\n".encode())
     return 0
@@ -312,14 +323,14 @@ def _monitored(
     command: ExecCommand,
     process: dict[str, Any],
     runtime: Runtime,
-    directory: str,
+    session_id: str,
     foreground: Foreground,
 ) -> int | None:
     """Hold the process's streams until it ends; None where the user detached: it goes on."""
     from rootless_pod.monitor import attach
     from rootless_pod.monitor.conmon import start_exec
 
-    request = _request(container, command, process, runtime, directory, attached=True)
+    request = _request(context, container, command, process, runtime, session_id, attached=True)
     with start_exec(request, drivers.conmon_path(context)) as session:
         assert session.attachment is not None
         how = attach.stream(

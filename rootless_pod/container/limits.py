@@ -10,6 +10,7 @@ from rootless_pod.errors import HostUnready
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.linux.cgroup import Delegation
+    from rootless_pod.programs.systemd import UserManager
     from rootless_pod.spec.request import SpecRequest
 
 LIMITS = (
@@ -103,11 +104,20 @@ def _settle(cgroups: Delegation, container_id: str, *, wanted: bool) -> Delegati
                 return cgroups
             if not wanted:
                 return find_manager()
-            manager.start_scope(f"rpod-{container_id}.scope", f"rpod container {container_id[:12]}", os.getpid())
+            _start_scope(manager, container_id)
     except HostUnready as cause:
         log.debug(f"no scope for container {container_id[:12]}: {cause.message}")
         return cgroups
     return find_delegation()
+
+
+def _start_scope(manager: UserManager, container_id: str) -> None:
+    """Move this process into a scope for the container. Its last one may not be gone yet: the monitor is in it."""
+    words = f"rpod container {container_id[:12]}"
+    try:
+        manager.start_scope(f"rpod-{container_id}.scope", words, os.getpid())
+    except HostUnready:
+        manager.start_scope(f"rpod-{container_id}-{os.getpid()}.scope", words, os.getpid())
 
 
 def come_near(cgroup: str | None, container_id: str) -> None:

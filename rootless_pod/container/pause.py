@@ -93,6 +93,15 @@ def cgroup_of(container: Container, what_fails: str) -> str:
             f"container {name} {what_fails}: it has no cgroup of its own, as this machine's cgroups are {layout}",
             remedy="boot with systemd.unified_cgroup_hierarchy=1 on the kernel command line",
         )
+    from rootless_pod.programs.systemd import socket_path
+
+    if socket_path():
+        raise HostUnready(
+            f"container {name} {what_fails}: it has no cgroup of its own, as it was started without a limit in a login"
+            " session",
+            remedy=f"give it a limit, which brings one: rpod stop {name}; rpod update --pids-limit 2048 {name};"
+            f" rpod start {name}",
+        )
     raise HostUnready(
         f"container {name} {what_fails}: it has no cgroup of its own, as none is delegated to you where it was started",
         remedy="log in so that systemd runs for you (ssh or a terminal, not su), or start containers by:"

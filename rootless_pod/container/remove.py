@@ -125,7 +125,7 @@ def take_away(context: Context, container: Container, *, volumes: bool) -> None:
     attempt(_delete_tree, gone)
     tell(paths, container.config, "remove")
     if container.config.request.remove_image and container.config.image_id:
-        attempt(_remove_image, context, container.config.image_id)
+        attempt(_remove_image, context, container.config.image_name or container.config.image_id)
 
 
 def anonymous_volumes(container: Container) -> tuple[str, ...]:
@@ -162,10 +162,11 @@ def _remove_volume(context: Context, name: str) -> None:
     remove_volume(context.paths, name)
 
 
-def _remove_image(context: Context, image_id: str) -> None:
+def _remove_image(context: Context, name: str) -> None:
+    """Remove the name the container's image was asked for by, and with its last name the image."""
     from rootless_pod.image.remove import remove_image
 
-    remove_image(context.paths, image_id)
+    remove_image(context.paths, name)
 
 
 def _remove_damaged(context: Context, container_id: str) -> None:

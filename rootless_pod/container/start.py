@@ -121,6 +121,11 @@ def _make(context: Context, config: ContainerConfig, container: Container, wish:
     if config.pod_id:
         config = _ready_pod(context, config)
     runtime = drivers.runtime_choice(context).driver
+    if "shown" in container.state:
+        from rootless_pod.container.mounts import take_down
+
+        take_down(context, container)
+        container = read(context.paths, config.id)
     if container.state.get("restart") and not wish.again:
         from rootless_pod.container.restart_policy import cancel
 

@@ -12,6 +12,7 @@ from rootless_pod.container.record import record_of
 from rootless_pod.container.tell import tell
 from rootless_pod.errors import HostUnready
 from rootless_pod.linux import cgroup
+from rootless_pod.spec.blockio import block_files
 from rootless_pod.spec.resources import GROUPS, choose_resources
 from rootless_pod.state.containers import ContainerLock
 from rootless_pod.state.record import write_bytes, write_record
@@ -83,7 +84,15 @@ def _apply(context: Context, container: Container, process: SpecRequest, changes
             cause.remedy = f"the container gets it when it is started with a limit: rpod stop {name}, update, start"
         raise
     unlimited = "pids_limit" in changes and "pids" not in resources
-    runtime_of(context, container.state).update(container.id, resources)
+    blocks = resources.get("blockIO", {})
+    handed = {section: values for section, values in resources.items() if section != "blockIO"}
+    if handed:
+        runtime_of(context, container.state).update(container.id, handed)
+    for name, text in block_files(blocks):
+        try:
+            cgroup.write(path, name, text)
+        except OSError as cause:
+            raise HostUnready(f"the kernel does not take {text!r} for {name}: {cause.strerror}") from cause
     if unlimited:
         cgroup.write(path, "pids.max", "max")
         resources["pids"] = {"limit": 0}

@@ -53,6 +53,28 @@ def block_io(request: SpecRequest) -> dict[str, Any]:
     return section
 
 
+def block_files(section: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return (file, line) for each thing the section says, in the form of cgroup v2: runc's update knows weights alone.
+
+    Weights are stretched from 10..1000 to 1..10000 as crun does it.
+    """
+    lines = [("io.weight", f"default {_stretched(section['weight'])}")] if section.get("weight") else []
+    lines += [
+        ("io.weight", f"{one['major']}:{one['minor']} {_stretched(one['weight'])}")
+        for one in section.get("weightDevice", ())
+    ]
+    lines += [
+        ("io.max", f"{one['major']}:{one['minor']} {word}={one['rate']}")
+        for (key, _field, _parse), word in zip(_RATES, ("rbps", "wbps", "riops", "wiops"), strict=True)
+        for one in section.get(key, ())
+    ]
+    return lines
+
+
+def _stretched(weight: int) -> int:
+    return 1 + (weight - _LEAST_WEIGHT) * 9999 // (_MOST_WEIGHT - _LEAST_WEIGHT)
+
+
 def _weight(text: str, option: str) -> int:
     value = parse_int(text, option, minimum=0)
     if value and not _LEAST_WEIGHT <= value <= _MOST_WEIGHT:

@@ -197,3 +197,61 @@ def test_port_lists_what_is_published(img):
     img.error("port", "one", "x")
     img.error("port", "one", "80", "81")
     img.error("port")
+
+
+def test_rmi_takes_the_name_of_the_image_and_the_container(img):
+    img("tag", "img", "localhost/throw:latest")
+    img("run", "--rmi", "--network", "none", "localhost/throw", "true")
+    assert not img("ps", "-aq")
+    names = img("images", "--format", "{{.Repository}}").split()
+    assert "localhost/throw" not in names
+    assert "localhost/img" in names
+
+
+def inside(img, script, code=0):
+    """Run a shell script in rpod unshare, where $rpod is rpod on the same store."""
+    return img("unshare", "sh", "-c", f"rpod='{' '.join(img.argv())}'; {script}", code=code)
+
+
+def test_mount_shows_the_files_of_a_stopped_container_inside_unshare_alone(img):
+    full = img("create", "--name", "one", "--network", "none", "img", "cat", "/tmp/from-outside").strip()
+    assert "must execute `rpod unshare` first" in img.error("mount", "one")
+    path = inside(img, 'm=$($rpod mount one); echo seen > "$m/tmp/from-outside"; $rpod mount one').strip()
+    listed = inside(img, "$rpod mount; $rpod mount --format json")
+    assert listed.startswith(f'{full[:12]}  {path}\n[\n {{\n  "id": "{full}",')
+    assert inside(img, "$rpod umount one; $rpod mount --no-trunc") == f"one\n{full}  {path}\n"
+    assert inside(img, "$rpod unmount one; $rpod mount") == "one\n"
+    assert img("start", "-a", "one") == "seen\n"
+    inside(img, "$rpod mount one")
+    img("restart", "one")
+    img("wait", "one")
+    inside(img, "$rpod mount one")
+    assert img("cp", "one:/tmp/from-outside", "-")
+    img("rm", "one")
+    assert not img.mounts()
+
+
+def test_a_running_container_is_mounted_already_and_stays_so(img):
+    run(img, "one")
+    path = inside(img, "$rpod mount one; ls $($rpod mount one)").splitlines()
+    assert "bin" in path or "usr" in path
+    img.error("unmount", "one")
+    img("umount", "-a")
+    img("exec", "one", "true")
+
+
+def test_checkpoints_are_refused_with_the_reason(img):
+    for words in (("checkpoint", "--keep", "x"), ("restore", "--name", "y", "x")):
+        assert "requires root" in img.error("container", *words)
+
+
+def test_the_files_of_an_exec_session_go_with_it(img):
+    full = run(img, "one")
+    session = img("exec", "-d", "one", "sleep", "1").strip()
+    assert "still runs" in img.error("container", "cleanup", "--exec", session, "one")
+    bundle = next(img.runroot.glob(f"*/containers/{full}"))
+    end = time.monotonic() + 20
+    while list(bundle.glob("exec-*")) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not list(bundle.glob("exec-*"))
+    img.error("container", "cleanup", "--exec", session, "one")

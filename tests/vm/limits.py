@@ -1,6 +1,7 @@
 """Limits on a host with systemd and cgroup v2, as a user in a login session; run in the machine of scripts/vm-test.
 
-Not collected by pytest: ``python3 limits.py [crun|runc …]`` prints one line a rule and ends with 1 if one is broken.
+Not collected by pytest: ``python3 limits.py [crun|runc …] [WORD …]`` prints one line a rule (WORD: of those whose name
+has it) and ends with 1 if one is broken.
 Files of the kernel are read from outside the container, so that what is told is what holds.
 """
 
@@ -257,6 +258,106 @@ def refusals_name_what_is_missing(run: Runtime) -> str:
     return first.splitlines()[0].removeprefix("Error: ")
 
 
+def update_changes_what_runs(run: Runtime) -> str:
+    """update changes the limits of a running container, and the next start has them"""
+    cgroup = run.start(*ALL)
+    run("update", "--memory", "96m", "--memory-swap", "-1", "--pids-limit", "30", "--cpu-quota", "25000", "x")
+    files = ("memory.max", "memory.swap.max", "pids.max", "cpu.max")
+    wanted = {"memory.max": str(96 * MB), "memory.swap.max": "max", "pids.max": "30", "cpu.max": "25000 100000"}
+    said = expect(read(cgroup, *files), wanted, "limits")
+    host = "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.CpuQuota}}"
+    expect(call("rpod", "inspect", "--format", host, "x"), f"{96 * MB} 30 25000", "inspect says")
+    run("update", "--pids-limit", "-1", "--cpuset-cpus", "1", "x")
+    expect(read(cgroup, "pids.max", "cpuset.cpus"), {"pids.max": "max", "cpuset.cpus": "1"}, "then")
+    run("restart", "-t", "0", "x")
+    pid = call("rpod", "inspect", "--format", "{{.State.Pid}}", "x")
+    again = CGROUPS / Path(f"/proc/{pid}/cgroup").read_text().strip().removeprefix("0::/")
+    wanted = {"memory.max": str(96 * MB), "memory.swap.max": "max", "cpu.max": "25000 100000", "cpuset.cpus": "1"}
+    expect(read(again, *wanted), wanted, "after a restart")
+    run.end()
+    return said
+
+
+def what_runs_without_limits_is_refused_what_it_lacks(run: Runtime) -> str:
+    """update of a container that was started without limits sets what its cgroup has, and refuses the rest by name"""
+    cgroup = run.start(before=PLAIN_SCOPE)
+    has = (cgroup / "cgroup.controllers").read_text().split()
+    for controller, option, value in (("memory", "--memory", "64m"), ("cpuset", "--cpuset-cpus", "0")):
+        said = run("update", option, value, "x", code=0 if controller in has else 125)
+        if controller not in has and f"{controller!r}" not in said:
+            raise Rule(f"the refusal says: {said}")
+    run.end()
+    return f"it has {' '.join(has) or 'no controller'}"
+
+
+def pause_stops_the_clock(run: Runtime) -> str:
+    """pause freezes every process: the clock of its cgroup stands still, until unpause"""
+    cgroup = run.start(before=PLAIN_SCOPE, command=("sh", "-c", "while :; do :; done"))
+
+    def clock() -> str:
+        return (cgroup / "cpu.stat").read_text().split()[1]
+
+    run("pause", "x")
+    before = clock()
+    time.sleep(0.3)
+    expect(clock(), before, "usage_usec of a paused container")
+    expect(call("rpod", "inspect", "--format", "{{.State.Status}}", "x"), "paused", "its state")
+    run("unpause", "x")
+    time.sleep(0.3)
+    if clock() == before:
+        raise Rule("it does not go on after unpause")
+    run("pause", "x")
+    run.end()
+    return expect(left(), [], "removed while paused, left:")
+
+
+def pause_says_how_to_get_a_cgroup(run: Runtime) -> str:
+    """in a login session a container without limits has no cgroup: the refusal says how it gets one, and that works"""
+    run.start()
+    said = run("pause", "x", code=125)
+    for line in said.splitlines()[-1].partition(": ")[2].split("; "):
+        run(*line.split()[1:])
+    run("pause", "x")
+    run.end()
+    return said.splitlines()[-1].strip()
+
+
+def stats_say_what_the_cgroup_counts(run: Runtime) -> str:
+    """stats has the numbers of the container's cgroup, and its limit"""
+    cgroup = run.start(*ALL, command=("sh", "-c", "while :; do :; done"))
+    time.sleep(1)
+    form = "{{.MemUsageBytes}} {{.PIDs}} {{.CPUNano}}"
+    words = run("stats", "--no-stream", "--format", form, "x").split()
+    expect(words[2], "64MiB", "the limit")
+    expect(words[3], (cgroup / "pids.current").read_text().strip(), "pids")
+    used, counted = int(words[4]) // 1000, int((cgroup / "cpu.stat").read_text().split()[1])
+    if not 0 < used <= counted:
+        raise Rule(f"{used} us of processor are told, {counted} counted")
+    run.end()
+    return " ".join(words)
+
+
+def block_devices_are_limited(run: Runtime) -> str:
+    """--device-read-bps and --blkio-weight reach io.max and io.weight where io is delegated"""
+    name = next(one.name for one in Path("/sys/block").iterdir() if one.name.startswith(("vd", "sd")))
+    number = Path(f"/sys/block/{name}/dev").read_text().strip()
+    manager = (MANAGER / "cgroup.controllers").read_text().split()
+    options = ("--device-read-bps", f"/dev/{name}:1mb", "--device-write-iops", f"/dev/{name}:100")
+    if "io" not in manager:
+        said = run("run", "--rm", *options, IMAGE, "true", code=125)
+        if "'io'" not in said:
+            raise Rule(f"the refusal says: {said}")
+        return said.splitlines()[0]
+    cgroup = run.start(*options)
+    said = expect((cgroup / "io.max").read_text().strip(), f"{number} rbps={MB} wbps=max riops=max wiops=100", "io.max")
+    run("update", "--device-read-bps", f"/dev/{name}:2mb", "x")
+    found = (cgroup / "io.max").read_text().strip()
+    if f"rbps={2 * MB}" not in found:
+        raise Rule(f"after update io.max is {found}")
+    run.end()
+    return said
+
+
 RULES: tuple[Callable[[Runtime], str], ...] = (
     host_and_image_run,
     login_session_gets_a_scope,
@@ -269,6 +370,12 @@ RULES: tuple[Callable[[Runtime], str], ...] = (
     without_limits_in_any_unit,
     any_control_by_name,
     refusals_name_what_is_missing,
+    update_changes_what_runs,
+    what_runs_without_limits_is_refused_what_it_lacks,
+    pause_stops_the_clock,
+    pause_says_how_to_get_a_cgroup,
+    stats_say_what_the_cgroup_counts,
+    block_devices_are_limited,
 )
 
 
@@ -279,10 +386,12 @@ def main() -> int:
     small_image(archive)
     call("rpod", "load", "-q", "-i", str(archive))
     broken = 0
-    for name in sys.argv[1:] or ("crun", "runc"):
+    runtimes = [word for word in sys.argv[1:] if word in ("crun", "runc")]
+    only = [word for word in sys.argv[1:] if word not in runtimes]
+    for name in runtimes or ("crun", "runc"):
         run = Runtime(name)
         print(f"{call(name, '--version').splitlines()[0]}", flush=True)
-        for rule in RULES:
+        for rule in (one for one in RULES if not only or any(word in one.__name__ for word in only)):
             began = time.monotonic()
             try:
                 state, said = "ok", rule(run)
