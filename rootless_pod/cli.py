@@ -117,7 +117,12 @@ def _enter(call: Call) -> Call:
 
     paths = call.paths
     paths.prepare()
-    return call.replace(places=paths, namespace=enter(paths))
+    call = call.replace(places=paths, namespace=enter(paths))
+    if os.path.isdir(f"{paths.graphroot}/unwritten"):
+        from rootless_pod.image.unwritten import settle
+
+        settle(paths)
+    return call
 
 
 def _show_help(words: Sequence[str]) -> int:

@@ -9,9 +9,10 @@ from rootless_pod import jsontext
 from rootless_pod.errors import Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.install import Resolved, StoredSource, name_image, plan_layers, store_use_lock
-from rootless_pod.image.layers import bring_layers
+from rootless_pod.image.layers import bring_layers, missing_of
 from rootless_pod.image.layout import disk_error, user_layout
 from rootless_pod.image.progress import SilentProgress
+from rootless_pod.image.unwritten import Unwritten
 from rootless_pod.oci import mediatype
 from rootless_pod.oci.descriptor import Descriptor
 from rootless_pod.oci.digest import new_hash, of_bytes
@@ -19,6 +20,7 @@ from rootless_pod.oci.image import parse_config
 from rootless_pod.oci.manifest import Manifest, format_manifest, parse_manifest
 from rootless_pod.oci.platform import host_platform
 from rootless_pod.storage.compress import new_compressor
+from rootless_pod.storage.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,11 +139,12 @@ def _finish(paths: Paths, layout: Layout, composition: Composition, layer: NewLa
     data = format_manifest(manifest)
     tasks = plan_layers(manifest, parse_config(config_text), "the new image")
     source = StoredSource(layout, "the new image")
-    bring_layers(paths, source, tasks, single_id=single_id, progress=SilentProgress())
-    layout.write_blob(config_text)
-    layout.write_blob(data)
-    resolved = Resolved(data=data, digest=of_bytes(data), manifest=manifest)
-    return name_image(paths, layout, resolved, composition.names)
+    with Unwritten(paths, missing_of(layout, Store(paths), tasks)):
+        bring_layers(paths, source, tasks, single_id=single_id, progress=SilentProgress())
+        layout.write_blob(config_text)
+        layout.write_blob(data)
+        resolved = Resolved(data=data, digest=of_bytes(data), manifest=manifest)
+        return name_image(paths, layout, resolved, composition.names)
 
 
 def _lower_descriptors(layout: Layout, base: Image, *, docker: bool) -> tuple[Descriptor, ...]:

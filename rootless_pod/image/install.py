@@ -7,11 +7,12 @@ import os
 from rootless_pod.errors import Corrupt, Refused, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.convert import to_oci
-from rootless_pod.image.layers import LayerTask, bring_layers
+from rootless_pod.image.layers import LayerTask, bring_layers, missing_of
 from rootless_pod.image.layout import IMAGE_ID, PULLED_DIGEST, TRUST, IndexEntry, user_layout
 from rootless_pod.image.lookup import read_image
 from rootless_pod.image.progress import Progress, SilentProgress
 from rootless_pod.image.source import read_small
+from rootless_pod.image.unwritten import Unwritten
 from rootless_pod.oci.digest import of_bytes
 from rootless_pod.oci.image import parse_config
 from rootless_pod.oci.manifest import (
@@ -108,13 +109,14 @@ def install(
         config_text = _config(layout, source, manifest)
         config = parse_config(config_text)
         tasks = plan_layers(manifest, config, source.shown)
-        with progress:
-            bring_layers(paths, source, tasks, single_id=single_id, progress=progress)
-            layout.write_blob(config_text)
-            progress.note(f"Copying config {manifest.config.digest}")
-            layout.write_blob(resolved.data)
-            progress.note("Writing manifest to image destination")
-        return name_image(paths, layout, resolved, names, verdict)
+        with Unwritten(paths, missing_of(layout, store, tasks)):
+            with progress:
+                bring_layers(paths, source, tasks, single_id=single_id, progress=progress)
+                layout.write_blob(config_text)
+                progress.note(f"Copying config {manifest.config.digest}")
+                layout.write_blob(resolved.data)
+                progress.note("Writing manifest to image destination")
+            return name_image(paths, layout, resolved, names, verdict)
 
 
 def _config(layout: Layout, source: ImageSource, manifest: Manifest) -> bytes:
@@ -261,4 +263,5 @@ def unpack_missing(paths: Paths, image: Image, *, single_id: bool) -> None:
     missing = tuple(task for task in tasks if not store.has_layer(task.chain_id))
     with store_use_lock(paths):
         source = StoredSource(layout, image.id[:12])
-        bring_layers(paths, source, missing, single_id=single_id, progress=SilentProgress())
+        with Unwritten(paths, missing):
+            bring_layers(paths, source, missing, single_id=single_id, progress=SilentProgress())

@@ -20,6 +20,7 @@ from rootless_pod.oci.descriptor import Descriptor
 from rootless_pod.state.lock import Lock
 from rootless_pod.storage.compress import open_compressed
 from rootless_pod.storage.layer import LayerInfo
+from rootless_pod.storage.readahead import ReadAhead
 from rootless_pod.storage.store import Store
 from rootless_pod.storage.unpack import unpack_layer
 
@@ -39,12 +40,16 @@ _REPORT_SECONDS = 0.1
 
 
 class LayerTask(Frozen):
-    """One layer to bring in; ``below`` are the chain ids under it, bottom first."""
+    """One layer to bring in; ``below`` are the chain ids under it, bottom first.
+
+    ``ahead``: it is read and decompressed in a thread of its own, because other layers don't fill the cores.
+    """
 
     descriptor: Descriptor
     diff_id: str
     chain_id: str
     below: tuple[str, ...]
+    ahead: bool = False
 
 
 class LowerDirs(tuple[str, ...]):  # noqa: SLOT001 - slots of a tuple can't hold values
@@ -73,11 +78,17 @@ def is_complete(layout: Layout, store: Store, task: LayerTask) -> bool:
     return store.has_layer(task.chain_id) and layout.has_blob(task.descriptor.digest, task.descriptor.size)
 
 
+def missing_of(layout: Layout, store: Store, tasks: tuple[LayerTask, ...]) -> tuple[LayerTask, ...]:
+    """Return the tasks of which blob or layer are not here."""
+    return tuple(task for task in tasks if not is_complete(layout, store, task))
+
+
 def bring_layers(
     paths: Paths, source: ImageSource, tasks: tuple[LayerTask, ...], *, single_id: bool, progress: Progress
 ) -> None:
     """Bring every task's blob and layer here, several at a time; what is here is not fetched.
 
+    The caller is inside ``Unwritten``: nothing is written through to the disk here.
     After a failure the other workers are ended and their leavings swept; layers that were complete stay.
 
     Raises:
@@ -90,11 +101,13 @@ def bring_layers(
             progress.finish(task.descriptor.digest, "skipped: already exists")
         else:
             waiting.append(task)
+    wanted = tuple(waiting)
     running: dict[int, _Worker] = {}
     try:
         while waiting or running:
             while waiting and len(running) < _WORKERS:
-                worker = _start(paths, source, waiting.pop(0), single_id=single_id)
+                task = waiting.pop(0)
+                worker = _start(paths, source, task.replace(ahead=_is_large(task, wanted)), single_id=single_id)
                 progress.begin(worker.digest, worker.size)
                 running[worker.fd] = worker
             _collect(running, progress)
@@ -106,6 +119,12 @@ def bring_layers(
         layout.sweep()
         store.sweep()
         raise
+
+
+def _is_large(task: LayerTask, tasks: tuple[LayerTask, ...]) -> bool:
+    """Tell whether one core would still be at this layer when the others are done with the rest."""
+    cores = len(os.sched_getaffinity(0))
+    return task.descriptor.size * cores > sum(one.descriptor.size for one in tasks)
 
 
 def _lock_path(paths: Paths, task: LayerTask) -> str:
@@ -276,7 +295,7 @@ def _bring(
                 VerifiedBlob(copying, descriptor).finish()
             else:
                 _unpack(store, copying, task, single_id=single_id)
-            copy.commit(descriptor.digest)
+            copy.commit(descriptor.digest, durable=False)
     finally:
         reader.close()
 
@@ -286,12 +305,15 @@ def _unpack(store: Store, blob: _Copying, task: LayerTask, *, single_id: bool) -
     descriptor = task.descriptor
     verified = VerifiedBlob(blob, descriptor)
     with store.staging() as staging:
-        result = unpack_layer(
-            open_compressed(verified, descriptor.media_type),
-            staging.diff,
-            single_id=single_id,
-            lower_dirs=LowerDirs.below(store, task.below),
-        )
+        plain = open_compressed(verified, descriptor.media_type)
+        ahead = ReadAhead(plain) if task.ahead else None
+        try:
+            result = unpack_layer(
+                ahead or plain, staging.diff, single_id=single_id, lower_dirs=LowerDirs.below(store, task.below)
+            )
+        finally:
+            if ahead is not None:
+                ahead.close()
         verified.finish()
         if result.diff_id != task.diff_id:
             raise Corrupt(
@@ -311,7 +333,7 @@ def _unpack(store: Store, blob: _Copying, task: LayerTask, *, single_id: bool) -
             opaque_root=result.opaque_root,
             skipped=result.skipped,
         )
-        staging.commit(task.chain_id, info)
+        staging.commit(task.chain_id, info, sync=False)
 
 
 class _Copying:

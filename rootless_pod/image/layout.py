@@ -314,10 +314,14 @@ class BlobWriter:
         except OSError as cause:
             raise disk_error(cause, f"cannot write {self._what}", self._layout.root) from cause
 
-    def commit(self, digest: str) -> None:
-        """Put the blob in its place; the caller has checked that its bytes have ``digest``. Survives a power cut."""
+    def commit(self, digest: str, *, durable: bool = True) -> None:
+        """Put the blob in its place; the caller has checked that its bytes have ``digest``.
+
+        ``durable``: it survives a power cut; without, the caller sees to it (``unwritten``).
+        """
         try:
-            os.fsync(self._fd)
+            if durable:
+                os.fsync(self._fd)
             target = self._layout.own_path(digest)
             if not digest.startswith("sha256:"):
                 os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)

@@ -48,6 +48,14 @@ class Lock:
             os.close(self._fd)
             self._fd = -1
 
+    def keep_alone(self) -> None:
+        """In a forked child that lives on: close every descriptor but the lock's; standard streams go to /dev/null."""
+        null = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(null, stream)
+        os.closerange(3, self._fd)
+        os.closerange(max(self._fd + 1, 3), os.sysconf("SC_OPEN_MAX"))
+
     def __enter__(self) -> Self:
         if self._fd < 0:
             self.acquire()

@@ -77,15 +77,15 @@ class _Unpacked(ABC):
         self._engine: Any = None
         self._ended = False
         self._spare = b""
+        self._used = 0
 
     def read(self, size: int) -> bytes:
         """Return up to ``size`` bytes, none at the end."""
-        data = self._spare or self._next()
-        if len(data) > size:
-            self._spare = data[size:]
-            return data[:size]
-        self._spare = b""
-        return data
+        if self._used >= len(self._spare):
+            self._spare, self._used = self._next(), 0
+        start = self._used
+        self._used = min(start + size, len(self._spare))
+        return self._spare if self._used - start == len(self._spare) else self._spare[start : self._used]
 
     def _next(self) -> bytes:
         while not self._ended:

@@ -189,7 +189,7 @@ class Staging:
         return self
 
     def commit(self, chain_id: str, info: LayerInfo, *, sync: bool = True) -> LayerInfo:
-        """Give the layer its final name; it must be whole. With ``sync=False`` the caller has called ``Store.sync``.
+        """Give the layer its final name; it must be whole. With ``sync=False`` the caller gets it to the disk.
 
         Where another process was quicker, ours is thrown away and the record of theirs is returned.
 
@@ -217,7 +217,8 @@ class Staging:
             return self._store.layer_info(chain_id)
         self.path = final
         self._release()
-        sync_directory(self._store.root)
+        if sync:
+            sync_directory(self._store.root)
         return info
 
     def __exit__(

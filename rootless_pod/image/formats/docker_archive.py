@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
-
 from rootless_pod import jsontext
 from rootless_pod.errors import Conflict, Corrupt, NotFound
 from rootless_pod.frozen import Frozen
-from rootless_pod.image.formats.oci_archive import add_file
+from rootless_pod.image.formats.tar_output import TarOutput, takes_sizes_later
 from rootless_pod.image.formats.tree import read_file
 from rootless_pod.oci.descriptor import Descriptor
 from rootless_pod.oci.digest import new_hash, of_bytes
@@ -22,6 +19,7 @@ from rootless_pod.oci.mediatype import (
 )
 from rootless_pod.oci.reference import parse_reference
 from rootless_pod.storage.compress import detect_compression, open_compressed
+from rootless_pod.storage.readahead import ReadAhead
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,53 +147,75 @@ class DockerArchiveSource:
 
 
 def write_docker_archive(output: BinaryIO, images: tuple[SavedImage, ...]) -> None:
-    """Write the archive: each layer decompressed once, called by its diff id."""
+    """Write the archive: each layer decompressed, once, and called by its diff id."""
     listing = []
     written: set[str] = set()
-    with tarfile.open(fileobj=output, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-        for image in images:
-            names = []
-            for layer, diff_id in zip(image.manifest.layers, image.config.diff_ids, strict=True):
-                name = f"{diff_id.removeprefix('sha256:')}.tar"
-                names.append(name)
-                if name not in written:
-                    written.add(name)
-                    _add_layer(archive, name, image, layer, diff_id)
-            config = f"{image.manifest.config.hex}.json"
-            if config not in written:
-                written.add(config)
-                add_file(archive, config, io.BytesIO(image.config_text), len(image.config_text))
-            listing.append({"Config": config, "RepoTags": list(image.names) or None, "Layers": names})
-        data = jsontext.dumps(listing).encode()
-        add_file(archive, "manifest.json", io.BytesIO(data), len(data))
+    archive = TarOutput(output)
+    add_layer = _add_layer if takes_sizes_later(output) else _add_layer_to_pipe
+    for image in images:
+        names = []
+        for layer, diff_id in zip(image.manifest.layers, image.config.diff_ids, strict=True):
+            name = f"{diff_id.removeprefix('sha256:')}.tar"
+            names.append(name)
+            if name not in written:
+                written.add(name)
+                add_layer(archive, name, image, layer, diff_id)
+        config = f"{image.manifest.config.hex}.json"
+        if config not in written:
+            written.add(config)
+            archive.add_text(config, image.config_text)
+        listing.append({"Config": config, "RepoTags": list(image.names) or None, "Layers": names})
+    archive.add_text("manifest.json", jsontext.dumps(listing).encode())
+    archive.end()
 
 
-def _add_layer(archive: tarfile.TarFile, name: str, image: SavedImage, layer: Descriptor, diff_id: str) -> None:
-    """Read the layer twice: a tar header needs the size before the bytes; the first pass also checks the diff id."""
-    digest, size = new_hash(), 0
-    with image.open_blob(layer.digest) as file:
-        reader = open_compressed(file, layer.media_type)
-        while data := reader.read(1 << 20):
+class _Plain:
+    """A stored layer as it unpacks, decompressed in a thread; ``finish`` compares it with its diff id."""
+
+    def __init__(self, image: SavedImage, layer: Descriptor, diff_id: str) -> None:
+        self._layer = layer
+        self._diff_id = diff_id
+        self._digest = new_hash()
+        self._file = image.open_blob(layer.digest)
+        try:
+            self._ahead = ReadAhead(open_compressed(self._file, layer.media_type))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def read(self, size: int, /) -> bytes:
+        data = self._ahead.read(size)
+        self._digest.update(data)
+        return data
+
+    def __enter__(self) -> _Plain:
+        return self
+
+    def __exit__(self, *_fault: object) -> None:
+        self._ahead.close()
+        self._file.close()
+
+    def finish(self) -> None:
+        """Compare (raises Corrupt)."""
+        if f"sha256:{self._digest.hexdigest()}" != self._diff_id:
+            raise Corrupt(
+                f"layer {self._layer.digest} in the image store is damaged: it does not unpack to {self._diff_id}",
+                remedy="remove the image and pull it again",
+            )
+
+
+def _add_layer(archive: TarOutput, name: str, image: SavedImage, layer: Descriptor, diff_id: str) -> None:
+    with _Plain(image, layer, diff_id) as plain:
+        archive.add_unsized(name, plain)
+        plain.finish()
+
+
+def _add_layer_to_pipe(archive: TarOutput, name: str, image: SavedImage, layer: Descriptor, diff_id: str) -> None:
+    """Read the layer twice: a tar header has the size before the bytes; the first pass also checks the diff id."""
+    size = 0
+    with _Plain(image, layer, diff_id) as plain:
+        while data := plain.read(1 << 20):
             size += len(data)
-            digest.update(data)
-    if f"sha256:{digest.hexdigest()}" != diff_id:
-        raise Corrupt(
-            f"layer {layer.digest} in the image store is damaged: it does not unpack to {diff_id}",
-            remedy="remove the image and pull it again",
-        )
-    with image.open_blob(layer.digest) as file:
-        add_file(archive, name, _Exactly(open_compressed(file, layer.media_type)), size)  # type: ignore[arg-type]
-
-
-class _Exactly:
-    """Gives ``tarfile`` as many bytes as it asks for, where the reader below may give fewer."""
-
-    def __init__(self, reader: object) -> None:
-        self._reader = reader
-
-    def read(self, size: int) -> bytes:
-        parts = []
-        while size and (part := self._reader.read(size)):  # type: ignore[attr-defined]
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+        plain.finish()
+    with _Plain(image, layer, diff_id) as plain:
+        archive.add(name, plain, size)
