@@ -39,6 +39,7 @@ COMMAND = Command(
 def main(call: Call) -> int:
     """Print what is found; the names not found are told afterwards, with exit code 125."""
     names = call.many("names")
+    call = call.replace(places=call.paths)  # found once, not for each name
     if not names and not call.flag("latest"):
         raise Usage("no name given", remedy="give the name or id of a container or image, or --latest")
     found: list[dict[str, Any]] = []
