@@ -11,10 +11,13 @@ from rootless_pod.errors import Refused, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
     from rootless_pod.container.lookup import Container
     from rootless_pod.monitor.logline import LogLine
 
-_COLORS = (31, 32, 33, 34, 35, 36)
+_COLORS = (37, 31, 33, 34, 35, 36, 32)
 
 COMMAND = Command(
     name="logs",
@@ -23,7 +26,7 @@ COMMAND = Command(
         flag("--color", "Show each container's lines in a color of its own"),
         flag("--follow", "Go on with what is written from now on", "-f"),
         LATEST,
-        flag("--names", "Put the container's name before each line", "-n"),
+        flag("--names", "Put the names of several containers before their lines", "-n"),
         text("--since", "Only lines since a time (RFC 3339, seconds since 1970) or a span such as 10m", metavar="TIME"),
         Option(name="--tail", kind="int", default=-1, metavar="LINES", help="Only the last lines (-1: all)"),
         flag("--timestamps", "Put the time before each line", "-t"),
@@ -40,11 +43,28 @@ def main(call: Call) -> int:
     from rootless_pod.container.lookup import read
 
     found = [read(call.paths, one) for one in selected(call)]
-    if call.flag("follow") and len(found) > 1:
+    for container in found:
+        _require_log(container)
+    if len(found) == 1:
+        _print(call, found, _lines(call, found[0], 0))
+    elif call.flag("follow"):
         return _follow_many(call, found)
-    for place, container in enumerate(found):
-        _print_one(call, container, place)
+    else:
+        import heapq
+
+        each = [_lines(call, container, place) for place, container in enumerate(found)]
+        _print(call, found, heapq.merge(*each, key=lambda placed: placed[1].time_ns))
     return 0
+
+
+def _require_log(container: Container) -> None:
+    driver = container.config.request.log.driver
+    if driver in ("none", "passthrough"):
+        raise Refused(
+            f"this container is using the '{driver}' log driver, cannot read logs: "
+            "this container is not logging output",
+            remedy="make it with --log-driver k8s-file",
+        )
 
 
 def _follow_many(call: Call, found: list[Container]) -> int:
@@ -55,7 +75,7 @@ def _follow_many(call: Call, found: list[Container]) -> int:
         if pid == 0:
             code = 1
             try:
-                _print_one(call, container, place)
+                _print(call, found, _lines(call, container, place))
                 code = 0
             finally:
                 os._exit(code)
@@ -64,42 +84,56 @@ def _follow_many(call: Call, found: list[Container]) -> int:
     return max(codes)
 
 
-def _print_one(call: Call, container: Container, place: int) -> None:
-    from rootless_pod.monitor.logfile import read_log
-
+def _lines(call: Call, container: Container, place: int) -> Iterator[tuple[int, LogLine]]:
+    """Yield the lines of a container's log, each with its ``place`` among the containers named."""
     log = container.config.request.log
-    if log.driver in ("none", "passthrough", "journald"):
-        remedy = "journalctl --user" if log.driver == "journald" else "make it with --log-driver k8s-file"
-        said = f"container {container.config.name} keeps no log of its own ({log.driver})"
-        raise Refused(said, remedy=f"use: {remedy}")
-    path = log.path or f"{call.paths.container(container.id)}/ctr.log"
     tail = call.number("tail")
-    lines = read_log(
-        path,
-        since_ns=moment_ns(call.text("since"), "--since"),
-        until_ns=moment_ns(call.text("until"), "--until"),
-        tail=tail if tail is not None and tail >= 0 else None,
-        follow=call.flag("follow") and container.status.is_running,
-        conmon=(container.state.get("conmon_pid", 0), container.state.get("conmon_started")),
-    )
-    prefix = b""
-    several = len(call.many("containers")) > 1
-    if call.flag("names") and several:
-        prefix = f"{container.config.name} ".encode()
-    elif call.flag("color") or several:
-        prefix = f"{container.id[:12]} ".encode()
-    color = _COLORS[place % len(_COLORS)] if call.flag("color") else 0
+    wanted: dict[str, Any] = {
+        "since_ns": moment_ns(call.text("since"), "--since"),
+        "until_ns": moment_ns(call.text("until"), "--until"),
+        "tail": tail if tail is not None and tail >= 0 else None,
+        "follow": call.flag("follow") and container.status.is_running,
+        "conmon": (container.state.get("conmon_pid", 0), container.state.get("conmon_started")),
+    }
+    if log.driver == "journald":
+        from rootless_pod.monitor.journal import read_journal
+
+        lines = read_journal(container.id, **wanted)
+    else:
+        from rootless_pod.monitor.logfile import read_log
+
+        lines = read_log(log.path or f"{call.paths.container(container.id)}/ctr.log", **wanted)
     for line in lines:
-        words = _dressed(line, prefix, color, timestamps=call.flag("timestamps"))
+        yield place, line
+
+
+def _print(call: Call, found: list[Container], lines: Iterable[tuple[int, LogLine]]) -> None:
+    """Print lines as podman does: whose they are only where there are several containers."""
+    timestamps, colored = call.flag("timestamps"), call.flag("color")
+    prefixes = [b""] * len(found)
+    if len(found) > 1:
+        names = call.flag("names")
+        prefixes = [f"{one.config.name if names else one.id[:12]} ".encode() for one in found]
+    for place, line in lines:
+        color = _COLORS[place % len(_COLORS)] if colored else 0
+        words = _dressed(line, prefixes[place], color, timestamps=timestamps)
         _write_whole(2 if line.stream == "stderr" else 1, words)
 
 
 def _dressed(line: LogLine, prefix: bytes, color: int, *, timestamps: bool) -> bytes:
-    head = b"" if line.continued else prefix + (f"{line.timestamp} ".encode() if timestamps else b"")
+    head = b"" if line.continued else prefix + (f"{_timestamp(line.time_ns)} ".encode() if timestamps else b"")
     body = head + line.text
     if color:
         body = b"\033[%dm%b\033[0m" % (color, body)
     return body + b"\n" if line.ended else body
+
+
+def _timestamp(ns: int) -> str:
+    """Return a time as podman writes it here: local, always nine digits."""
+    local = time.localtime(ns // 10**9)
+    zone = time.strftime("%z", local)
+    shown = "Z" if zone == "+0000" else f"{zone[:3]}:{zone[3:]}"
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{ns % 10**9:09d}{shown}"
 
 
 def _write_whole(fd: int, data: bytes) -> None:

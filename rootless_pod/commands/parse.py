@@ -38,7 +38,7 @@ def convert(option: Option, text: str) -> object:
     """
     kind = option.kind
     if option.choices and any(part not in option.choices for part in (text.split(",") if option.split else (text,))):
-        raise ValueError(f"not one of {', '.join(option.choices)}")
+        raise ValueError(f"not one of {', '.join(one for one in option.choices if one)}")
     if kind == "flag":
         return quantity.parse_bool(text)
     if kind in ("int", "uint"):

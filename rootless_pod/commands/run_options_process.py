@@ -135,7 +135,7 @@ CONTAINER: tuple[Option, ...] = (
         "--log-driver",
         "Where the output goes",
         default="k8s-file",
-        choices=("k8s-file", "json-file", "none", "passthrough", "journald"),
+        choices=("k8s-file", "json-file", "none", "passthrough", "journald", ""),
         metavar="DRIVER",
         group=_G,
     ),

@@ -196,6 +196,7 @@ def _existing(path: str) -> str:
 
 
 def _log(call: Call) -> LogRequest:
+    driver = call.text("log_driver") or "k8s-file"
     size_max: int | None = None
     path = tag = ""
     for word in call.texts("log_opt"):
@@ -210,7 +211,11 @@ def _log(call: Call) -> LogRequest:
             tag = value
         else:
             raise Usage(f"--log-opt {key!r} is not known", remedy="use path=, max-size= or tag=")
-    return LogRequest(driver=call.text("log_driver"), path=path, size_max=size_max, tag=tag)
+    if tag and driver != "journald":
+        raise Usage(f"--log-opt tag= has no meaning for the log driver {driver}", remedy="use --log-driver journald")
+    if path and driver in ("k8s-file", "json-file") and not os.path.isdir(os.path.dirname(path)):
+        raise NotFound(f"--log-opt path={path}: there is no such directory", remedy="make it", exit_code=125)
+    return LogRequest(driver=driver, path=path, size_max=size_max, tag=tag)
 
 
 def _size(text: str) -> int:

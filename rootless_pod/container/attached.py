@@ -6,6 +6,7 @@ from rootless_pod.container.exec import running
 from rootless_pod.container.run import stay
 from rootless_pod.container.start import Started
 from rootless_pod.container.tell import tell
+from rootless_pod.errors import Refused
 from rootless_pod.monitor.attach import connect, resize, stream_signals
 from rootless_pod.monitor.signals import SignalWatch
 from rootless_pod.monitor.terminal import window_size
@@ -21,8 +22,15 @@ def join(context: Context, container_id: str, foreground: Foreground) -> int:
 
     Raises:
         Conflict: it does not run.
+        Refused: its streams go elsewhere.
     """
     container = running(context, container_id)
+    if container.config.request.log.driver == "passthrough":
+        raise Refused(
+            f"container {container.config.name} has the log driver passthrough: "
+            "its streams are those of the command that started it",
+            remedy="make it with --log-driver k8s-file",
+        )
     bundle = context.paths.bundle(container.id)
     with SignalWatch(stream_signals(proxy=foreground.sig_proxy)) as watch:
         size = window_size(0) if container.config.request.process.terminal and foreground.stdin else None

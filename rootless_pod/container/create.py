@@ -52,6 +52,10 @@ def create(
 
 def _make(context: Context, request: ContainerRequest, image: Image | None, container_id: str) -> ContainerConfig:
     joined = joined_containers(context, request)
+    if request.log.driver == "journald":
+        from rootless_pod.monitor.conmon import check_journal
+
+        check_journal()
     if request.secrets:
         from rootless_pod.container.secrets import with_ids
 

@@ -15,7 +15,7 @@ from rootless_pod.frozen import Frozen
 from rootless_pod.image.acquire import acquire
 from rootless_pod.monitor import attach
 from rootless_pod.monitor.exitfile import wait_exit
-from rootless_pod.monitor.signals import SignalWatch
+from rootless_pod.monitor.signals import SIGWINCH, SignalWatch
 from rootless_pod.state.containers import FOREGROUND, ContainerLock
 
 TYPE_CHECKING = False
@@ -88,7 +88,8 @@ def run(
                 _discard(context, config.id)
             raise
         if foreground is None:
-            os.write(1, f"{config.id}\n".encode())
+            if request.log.driver != "passthrough":  # then our output is the container's
+                os.write(1, f"{config.id}\n".encode())
             return 0
         return stay(context, config, started, foreground, watch)
 
@@ -106,7 +107,9 @@ def stay(
     context: Context, config: ContainerConfig, started: Started, foreground: Foreground, watch: SignalWatch | None
 ) -> int:
     """Join the streams until the container ends or the user detaches; put it away; return the exit code."""
-    assert started.attachment is not None
+    if started.attachment is None:
+        _wait_beside(started, _hand_on(context, config.id) if foreground.sig_proxy else None, watch)
+        return _put_away(context, config, started)
     with started.attachment as attachment:
         how = attach.stream(
             attachment,
@@ -122,11 +125,36 @@ def stay(
         return 0
     if how == attach.BROKEN_PIPE:
         return BROKEN_PIPE_EXIT_CODE
+    return _put_away(context, config, started)
+
+
+def _put_away(context: Context, config: ContainerConfig, started: Started) -> int:
+    """Wait for the exit file, clean up and return the exit code."""
     ended = wait_exit(
         context.paths.exits, config.id, conmon_pid=started.conmon_pid, conmon_started=started.conmon_started
     )
     cleanup(context, config.id, remove=config.request.auto_remove)
     return ended.code if ended is not None and ended.known else LOST_MONITOR_EXIT_CODE
+
+
+def _wait_beside(started: Started, on_signal: Callable[[int], None] | None, watch: SignalWatch | None) -> None:
+    """Wait until the first process has ended; its streams are ours, there is nothing to copy."""
+    import select
+
+    try:
+        handle = os.pidfd_open(started.pid)
+    except ProcessLookupError:
+        return
+    try:
+        poller = select.poll()
+        for fd in (handle, *((watch.fd,) if watch is not None else ())):
+            poller.register(fd, select.POLLIN)
+        while handle not in {fd for fd, _events in poller.poll()}:
+            for number in watch.read() if watch is not None else ():
+                if on_signal is not None and number != SIGWINCH:
+                    on_signal(number)
+    finally:
+        os.close(handle)
 
 
 def _hand_on(context: Context, container_id: str) -> Callable[[int], None]:

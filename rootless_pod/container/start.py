@@ -168,7 +168,7 @@ def _make_once(
             lambda: _monitor(context, config, prepared, runtime, wish.preserve_fds, attached=wish.attached),
         )
         undo.push(runtime.delete, config.id, force=True)
-        attachment = attach.connect(prepared.bundle) if wish.attached else None
+        attachment = _attachment(config, prepared.bundle, attached=wish.attached)
         if attachment is not None:
             undo.push(attachment.close)
         _record_monitor(prepared.bundle, monitored)
@@ -208,7 +208,7 @@ def _begin(context: Context, config: ContainerConfig, container: Container, *, a
     with Undo() as undo:
         undo.push(_note_failure, context, container)
         undo.push(end_start, context, container)
-        attachment = attach.connect(bundle) if attached else None
+        attachment = _attachment(config, bundle, attached=attached)
         if attachment is not None:
             undo.push(attachment.close)
         _set_size(config, bundle)
@@ -247,6 +247,11 @@ def _run(
         from rootless_pod.container.health_watch import begin
 
         begin(context, config.id, notify=notify if config.request.sdnotify == "healthy" else "")
+
+
+def _attachment(config: ContainerConfig, bundle: str, *, attached: bool) -> Attachment | None:
+    """Connect to the monitor; with the log driver passthrough the container has our own streams instead."""
+    return attach.connect(bundle) if attached and config.request.log.driver != "passthrough" else None
 
 
 def _claim(context: Context, container: Container, runtime: Runtime) -> dict[str, Any]:
