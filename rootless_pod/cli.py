@@ -8,7 +8,7 @@ import sys
 from rootless_pod import modulecache
 from rootless_pod.commands import index
 from rootless_pod.commands.declare import Call
-from rootless_pod.commands.globals import PERSISTENT, RPOD, make_globals
+from rootless_pod.commands.globals import INHERITED, PERSISTENT, RPOD, make_globals
 from rootless_pod.commands.lookup import find_command
 from rootless_pod.commands.parse import HelpWanted, parse
 from rootless_pod.commands.report import report, say
@@ -176,6 +176,8 @@ def _keep_descriptors() -> None:
     for number in numbers:
         if number > 2:
             try:
+                if os.get_inheritable(number):
+                    INHERITED.add(number)
                 os.set_inheritable(number, False)
             except OSError:
                 continue  # the descriptor of the listing itself

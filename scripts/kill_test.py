@@ -68,6 +68,15 @@ def ended(world: World, name: str) -> None:
     world("run", "--network", "none", "--name", name, "img", "true")
 
 
+def made(world: World, name: str) -> None:
+    world("create", "--network", world.network(), "--name", name, "img", "sleep", "600")
+
+
+def ready(world: World, name: str) -> None:
+    made(world, name)
+    world("init", name)
+
+
 def without_answers(world: World, _name: str) -> None:
     """Forget which drivers work here: the next command tries them all."""
     for answer in world.runroot.glob("*/probes/*"):
@@ -97,6 +106,13 @@ SCENARIOS = (
     Scenario("exec", ("rpod", "conmon", "pause", "runtime"), lambda _world, name: ["exec", name, "sleep", "0.1"], before=steady),
     Scenario("exec -d", ("rpod", "pause"), lambda _world, name: ["exec", "-d", name, "sleep", "0.1"], before=steady),
     Scenario("start", ("rpod", "conmon", "pause"), lambda _world, name: ["start", name], before=ended, weight=3),
+    Scenario("init", ("rpod", "rpod", "conmon", "pause", "runtime"), lambda _world, name: ["init", name], before=made),
+    Scenario("start after init", ("rpod", "rpod", "conmon", "pause"), lambda _world, name: ["start", name], before=ready),
+    Scenario("stop after init", ("rpod", "conmon", "exit command"), lambda _world, name: ["stop", name], before=ready),
+    Scenario("restart", ("rpod", "rpod", "conmon", "pause", "exit command"),
+             lambda _world, name: ["restart", "-t", "0", name], before=steady, weight=3),
+    Scenario("rename", ("rpod",), lambda _world, name: ["rename", name, f"{name}-anew"], before=steady),
+    Scenario("update", ("rpod",), lambda _world, name: ["update", "--restart", "on-failure:2", name], before=ended),
 )  # fmt: skip
 
 

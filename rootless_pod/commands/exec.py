@@ -31,8 +31,8 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Run the process."""
-    from rootless_pod.commands.run_request import env_lines
-    from rootless_pod.container.exec import ExecCommand, execute
+    from rootless_pod.commands.run_request import env_lines, open_fds
+    from rootless_pod.container.exec import NO_SESSION_EXIT_CODE, ExecCommand, execute
     from rootless_pod.container.lookup import find_id, latest
     from rootless_pod.container.run import Foreground
     from rootless_pod.monitor.detachkeys import parse_detach_keys
@@ -45,7 +45,7 @@ def main(call: Call) -> int:
     else:
         raise Usage("no container named", remedy="write: rpod exec CONTAINER COMMAND")
     if not words:
-        raise Usage("no command given", remedy="write: rpod exec CONTAINER COMMAND")
+        raise Usage("no command given", remedy="write: rpod exec CONTAINER COMMAND", exit_code=NO_SESSION_EXIT_CODE)
     command = ExecCommand(
         words=words,
         env=call.texts("env"),
@@ -55,7 +55,7 @@ def main(call: Call) -> int:
         terminal=call.flag("tty"),
         stdin_open=call.flag("interactive"),
         privileged=call.flag("privileged"),
-        preserve_fds=call.number("preserve_fds") or 0,
+        preserve_fds=len(open_fds(call.number("preserve_fds") or 0)),
     )
     foreground = None
     if not call.flag("detach"):

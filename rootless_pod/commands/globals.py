@@ -146,6 +146,9 @@ RPOD = Command(
 )
 
 # Known after the command's name too, as podman's are; their short forms are not.
+INHERITED: set[int] = set()
+"""The descriptors above 2 that our caller gave us: ``cli`` fills it in before anything else is opened."""
+
 PERSISTENT: tuple[Option, ...] = tuple(option for option in GLOBAL_OPTIONS if option.name != "--version")
 
 

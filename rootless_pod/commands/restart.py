@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from rootless_pod.commands.context import context_of
-from rootless_pod.commands.declare import Argument, Call, Command, flag
+from rootless_pod.commands.declare import Argument, Call, Command, Option, flag
 from rootless_pod.commands.selection import ALL, CIDFILE, FILTER, LATEST, for_each, selected, shown
-from rootless_pod.commands.stop import TIME
 from rootless_pod.errors import Usage
 
 COMMAND = Command(
     name="restart",
     summary="Restart containers",
     help="Stops each container if it runs, and starts it, with everything it was created with.",
-    options=(ALL, CIDFILE, FILTER, LATEST, flag("--running", "Restart all containers that run"), TIME),
+    options=(
+        ALL,
+        CIDFILE,
+        FILTER,
+        LATEST,
+        flag("--running", "Restart all containers that run"),
+        Option(
+            name="--time",
+            short="-t",
+            kind="uint",
+            metavar="SECONDS",
+            aliases=("--timeout",),
+            help="Seconds before it is killed (default: as created, 10)",
+        ),
+    ),
     arguments=(Argument(name="CONTAINERS", kind="many", help="Names or ids", completes="container"),),
     examples=("rpod restart web", "rpod restart -t 2 --running"),
 )

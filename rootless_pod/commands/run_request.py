@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from rootless_pod.commands.globals import INHERITED
 from rootless_pod.commands.run_options import fields_for
 from rootless_pod.container.request import ContainerRequest, LogRequest
 from rootless_pod.errors import NotFound, Usage
@@ -245,12 +246,19 @@ def preserved_fds(request: ContainerRequest) -> tuple[int, ...]:
     """Return the descriptors ``--preserve-fds`` hands on.
 
     Raises:
-        Usage: one of them is not open.
+        Usage: one of them was not given to us.
     """
-    wanted = range(_FIRST_PRESERVED_FD, _FIRST_PRESERVED_FD + request.process.preserve_fds)
+    return open_fds(request.process.preserve_fds)
+
+
+def open_fds(count: int) -> tuple[int, ...]:
+    """Return that many descriptors from 3 on; those we opened ourselves are not meant.
+
+    Raises:
+        Usage: one of them was not given to us.
+    """
+    wanted = range(_FIRST_PRESERVED_FD, _FIRST_PRESERVED_FD + count)
     for fd in wanted:
-        try:
-            os.fstat(fd)
-        except OSError as cause:
-            raise Usage(f"--preserve-fds {len(wanted)}: descriptor {fd} is not open") from cause
+        if fd not in INHERITED:
+            raise Usage(f"--preserve-fds {count}: descriptor {fd} is not open", remedy=f"open it: {fd}<FILE")
     return tuple(wanted)

@@ -14,7 +14,7 @@ from rootless_pod.container.identity import new_id
 from rootless_pod.container.limits import come_near
 from rootless_pod.container.lookup import Container, read
 from rootless_pod.container.tell import tell
-from rootless_pod.errors import Conflict, Corrupt, Refused
+from rootless_pod.errors import Conflict, Corrupt, Refused, RpodError
 from rootless_pod.frozen import Frozen
 from rootless_pod.programs import run as programs
 from rootless_pod.spec.host import read_host_facts
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from rootless_pod.runtime.driver import Runtime
 
 _FIRST_PRESERVED_FD = 3
-NOT_RUNNING_EXIT_CODE = 255
+NO_SESSION_EXIT_CODE = 255
+_FORMAT, _REGULAR = 0o170000, 0o100000  # S_IFMT, S_IFREG
 SIGNALLED = 128
 
 
@@ -78,7 +79,7 @@ def execute(context: Context, container_id: str, command: ExecCommand, foregroun
         Conflict: the container does not run.
         NotFound, Refused: the command (127, 126) or the user is not there.
     """
-    container = running(context, container_id, exit_code=NOT_RUNNING_EXIT_CODE)
+    container = running(context, container_id, exit_code=NO_SESSION_EXIT_CODE)
     process = process_of(context, container, command)
     runtime = drivers.runtime_of(context, container.state)
     come_near(container.state.get("cgroup"), container_id)
@@ -90,7 +91,7 @@ def execute(context: Context, container_id: str, command: ExecCommand, foregroun
         # The session's directory belongs to its monitor, which removes it in the end; else it goes with the bundle.
         return _detached(context, container, command, process, runtime, session_id)
     try:
-        if not command.terminal and not any(_is_terminal(fd) for fd in _used(foreground)):
+        if not command.terminal and not any(_is_not_handed_over(fd) for fd in _used(foreground)):
             code: int | None = _direct(container_id, command, process, runtime, directory, foreground)
         else:
             code = _monitored(context, container, command, process, runtime, session_id, foreground)
@@ -116,7 +117,7 @@ def output_of(
     from rootless_pod.linux.tree import remove_tree
     from rootless_pod.state.record import write_bytes
 
-    container = running(context, container_id, exit_code=NOT_RUNNING_EXIT_CODE)
+    container = running(context, container_id, exit_code=NO_SESSION_EXIT_CODE)
     process = process_of(context, container, command)
     runtime = drivers.runtime_of(context, container.state)
     come_near(container.state.get("cgroup"), container_id)
@@ -140,9 +141,14 @@ def _used(foreground: Foreground) -> tuple[int, ...]:
     return tuple(fd for fd in (0, 1, 2) if wanted[fd])
 
 
-def _is_terminal(fd: int) -> bool:
+def _is_not_handed_over(fd: int) -> bool:
+    """Tell whether the process may not have this descriptor itself: a terminal would be the host's.
+
+    A regular file would change its owner: runtimes give the streams to the container's user. Source: crun 1.8
+    ``maybe_chown_std_streams``, runc 1.1 ``fixStdioPermissions``.
+    """
     try:
-        return os.isatty(fd)
+        return os.isatty(fd) or os.fstat(fd).st_mode & _FORMAT == _REGULAR
     except OSError:
         return False
 
@@ -187,7 +193,11 @@ def _set_user(context: Context, container: Container, command: ExecCommand, proc
     host = read_host_facts()
     uid = process["user"]["uid"]
     if command.user:
-        user = find_user(read_accounts(container.config.rootfs if plain else merged), command.user)
+        try:
+            user = find_user(read_accounts(container.config.rootfs if plain else merged), command.user)
+        except RpodError as cause:
+            cause.exit_code = NO_SESSION_EXIT_CODE
+            raise
         _require_mapped(container, user.uid, user.gid)
         uid = user.uid
         process["user"] = {**process["user"], "uid": user.uid, "gid": user.gid}
