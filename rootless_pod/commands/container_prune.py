@@ -55,7 +55,7 @@ def prune_containers(context: Context, conditions: tuple[str, ...]) -> tuple[lis
 
     removed, code = [], 0
     for one in matching(list_all(context.paths), conditions):
-        if one.status.is_running:
+        if one.status.is_running or one.config.is_infra:
             continue
         try:
             remove(context, one.id)

@@ -6,6 +6,7 @@ from rootless_pod.commands.context import context_of
 from rootless_pod.commands.declare import Call, Command, text
 from rootless_pod.commands.run_options import CREATE_OPTIONS, IMAGE_AND_COMMAND
 from rootless_pod.commands.run_request import container_request
+from rootless_pod.errors import Usage
 
 INIT = text(
     "--init-ctr",
@@ -34,6 +35,8 @@ def main(call: Call) -> int:
 
     context, request = context_of(call), container_request(call)
     if call.text("init_container"):
+        if not (request.pod or request.pod_id_file):
+            raise Usage("must specify pod value with init-ctr", remedy="give --pod NAME too")
         request = request.replace(init_container=call.text("init_container"))
     if call.flag("dry_run"):
         from rootless_pod.container.plan import print_plan

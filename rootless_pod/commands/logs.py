@@ -42,7 +42,15 @@ def main(call: Call) -> int:
     """Print the lines of stdout to stdout and those of stderr to stderr."""
     from rootless_pod.container.lookup import read
 
-    found = [read(call.paths, one) for one in selected(call)]
+    return print_logs(call, [read(call.paths, one) for one in selected(call)])
+
+
+def print_logs(call: Call, found: list[Container]) -> int:
+    """Print the logs of these containers, put together by time.
+
+    Raises:
+        Refused: one of them keeps none.
+    """
     for container in found:
         _require_log(container)
     if len(found) == 1:

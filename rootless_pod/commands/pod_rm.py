@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from rootless_pod.commands.context import context_of
-from rootless_pod.commands.declare import Call, Command, Option, flag
-from rootless_pod.commands.pod_selection import ALL, ID_FILE, IGNORE, LATEST, PODS, selected
+from rootless_pod.commands.declare import Call, Command, flag
+from rootless_pod.commands.pod_selection import ALL, ID_FILE, IGNORE, LATEST, PODS, TIME, selected
 from rootless_pod.commands.selection import for_each
 from rootless_pod.errors import NotFound
 from rootless_pod.state.pods import NO_SUCH_POD_EXIT_CODE
-
-TIME = Option(
-    name="--time",
-    short="-t",
-    kind="uint",
-    metavar="SECONDS",
-    aliases=("--timeout",),
-    help="Seconds before a container is killed (default: as created, 10)",
-)
 
 COMMAND = Command(
     name="rm",

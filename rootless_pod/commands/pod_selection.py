@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from rootless_pod.commands.declare import Argument, Option, flag, texts
+from rootless_pod.commands.selection import for_each
 from rootless_pod.container.pod import lookup
 from rootless_pod.errors import NotFound, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rootless_pod.commands.declare import Call
     from rootless_pod.container.lookup import Container
@@ -19,7 +20,14 @@ ALL = flag("--all", "Act on all pods", "-a")
 IGNORE = flag("--ignore", "Say nothing of pods that are not there", "-i")
 ID_FILE = texts("--pod-id-file", "Read the pod's id from a file", metavar="FILE", completes="file")
 PODS = Argument(name="PODS", kind="many", help="Names or ids")
-SELECTION: tuple[Option, ...] = (ALL, LATEST)
+TIME = Option(
+    name="--time",
+    short="-t",
+    kind="uint",
+    metavar="SECONDS",
+    aliases=("--timeout",),
+    help="Seconds before a container is killed (default: as created, 10)",
+)
 
 
 def selected(call: Call) -> list[str]:
@@ -67,6 +75,23 @@ def _words(call: Call) -> list[str]:
                 continue
             raise NotFound(f"cannot read the id file {path}: {cause.strerror}", remedy="check the path") from cause
     return words
+
+
+def for_each_pod(ids: Sequence[str], action: Callable[[str], str | None]) -> int:
+    """Run ``action`` on each pod and print what it returns, go on after a failure.
+
+    An action that told failures of containers itself returns None: then, as after an error, the code is 125.
+    """
+    failed = False
+
+    def act(pod_id: str) -> str | None:
+        nonlocal failed
+        done = action(pod_id)
+        failed = failed or done is None
+        return done
+
+    code = for_each(list(ids), act)
+    return code or (125 if failed else 0)
 
 
 def tell_failures(failures: Sequence[tuple[Container, RpodError]]) -> int:

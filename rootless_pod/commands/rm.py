@@ -8,6 +8,10 @@ from rootless_pod.commands.selection import ALL, CIDFILE, IGNORE, LATEST, for_ea
 from rootless_pod.commands.stop import TIME
 from rootless_pod.errors import NotFound
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless_pod.container.context import Context
+
 COMMAND = Command(
     name="rm",
     summary="Remove containers",
@@ -32,7 +36,7 @@ NOT_THERE_EXIT_CODE = 1
 def main(call: Call) -> int:
     """Remove each container named and print how it was named."""
     from rootless_pod.container.dependents import dependents_first
-    from rootless_pod.container.remove import remove, sweep
+    from rootless_pod.container.remove import HoldsPod, remove, sweep
 
     context, force = context_of(call), call.flag("force")
     if force:
@@ -56,6 +60,10 @@ def main(call: Call) -> int:
                 volumes=call.flag("volumes"),
                 timeout_seconds=call.number("time"),
             )
+        except HoldsPod:
+            if not (force and call.flag("all")):
+                raise
+            _remove_pod_of(context, container_id, call.number("time"))
         except NotFound:
             if not call.values["ignore"]:
                 raise
@@ -66,3 +74,14 @@ def main(call: Call) -> int:
     if call.flag("all"):
         sweep(context, force=force)
     return code
+
+
+def _remove_pod_of(context: Context, infra_id: str, seconds: int | None) -> None:
+    """Remove the pod that an infra container holds, as ``rm --all --force`` removes everything."""
+    from rootless_pod.container.lookup import read
+    from rootless_pod.container.pod.remove import remove
+
+    try:
+        remove(context, read(context.paths, infra_id).config.pod_id, force=True, timeout_seconds=seconds)
+    except NotFound:
+        return

@@ -39,6 +39,7 @@ def main(call: Call) -> int:
     if not call.flag("force") and not confirmed(_warning(call)):
         return 0
     before = _used_bytes(call)
+    _print("Deleted Pods", _prune_pods(call))
     _print("Deleted Containers", _prune_containers(call))
     if call.flag("volumes"):
         _print("Deleted Volumes", _prune_volumes(call))
@@ -68,7 +69,7 @@ def _prune_leftovers(call: Call) -> int:
 
 
 def _warning(call: Call) -> str:
-    lines = ["WARNING! This command removes:", "\t- all stopped containers"]
+    lines = ["WARNING! This command removes:", "\t- all stopped pods", "\t- all stopped containers"]
     if call.flag("volumes"):
         lines.append("\t- all volumes not used by at least one container")
     if call.flag("all"):
@@ -87,6 +88,28 @@ def _used_bytes(call: Call) -> int:
     from rootless_pod.container.usage import size_of_tree
 
     return size_of_tree(call.paths.graphroot)
+
+
+def _prune_pods(call: Call) -> list[str]:
+    """Remove the pods that have stopped; not where a filter asks for some containers only."""
+    from rootless_pod.commands.context import context_of
+    from rootless_pod.commands.pod_prune import stopped_pods
+    from rootless_pod.container.pod.remove import remove, sweep
+
+    if call.texts("filter"):
+        return []
+    context, removed = context_of(call), []
+    for pod_id in stopped_pods(context):
+        try:
+            remove(context, pod_id)
+        except RpodError as error:
+            from rootless_pod.commands.report import report
+
+            report(error)
+            continue
+        removed.append(pod_id)
+    sweep(context.paths)
+    return removed
 
 
 def _prune_containers(call: Call) -> list[str]:

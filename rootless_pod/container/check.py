@@ -6,6 +6,8 @@ import os
 
 from rootless_pod.container.damaged import mend
 from rootless_pod.container.lookup import read
+from rootless_pod.container.pod.check import bad_pods
+from rootless_pod.container.pod.check import mend_all as mend_pods
 from rootless_pod.container.remove import is_wreck, remove, sweep
 from rootless_pod.errors import NotFound, RpodError
 from rootless_pod.image.check import DAMAGE, LEFTOVER, WARNING, Finding
@@ -29,7 +31,7 @@ def check_records(context: Context, *, repair: bool, force: bool) -> list[Findin
     With ``force`` containers go that can't be, but never those of a newer rpod.
     """
     paths = context.paths
-    found = [*bad_containers(paths), *_stale_names(paths), *_bad_volumes(paths)]
+    found = [*bad_containers(paths), *_stale_names(paths), *_bad_volumes(paths), *bad_pods(paths)]
     if not repair:
         return found
     for one in found:
@@ -37,8 +39,10 @@ def check_records(context: Context, *, repair: bool, force: bool) -> list[Findin
             mend(context, one.name)
         elif one.kind == "volume":
             volumes.mend(paths, one.name)
+    mend_pods(context, found, force=force)
     sweep(context, force=force)
-    left = {(one.kind, one.name) for one in (*bad_containers(paths), *_stale_names(paths), *_bad_volumes(paths))}
+    now = (*bad_containers(paths), *_stale_names(paths), *_bad_volumes(paths), *bad_pods(paths))
+    left = {(one.kind, one.name) for one in now}
     return [one.replace(repaired=(one.kind, one.name) not in left) for one in found]
 
 

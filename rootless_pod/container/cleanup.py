@@ -256,10 +256,6 @@ def _unmount(context: Context, container: Container) -> None:
     from rootless_pod.container.drivers import unmount
 
     unmount(context, container)
-    if os.path.isdir(f"{context.paths.bundle(container.id)}/shm"):
-        from rootless_pod.container.sharedmemory import take_down
-
-        take_down(f"{context.paths.bundle(container.id)}/shm")
 
 
 def drop_bundle(context: Context, container_id: str) -> None:
@@ -268,6 +264,10 @@ def drop_bundle(context: Context, container_id: str) -> None:
 
     bundle = context.paths.bundle(container_id)
     if os.path.isdir(bundle):
+        if os.path.isdir(f"{bundle}/shm"):
+            from rootless_pod.container.sharedmemory import take_down
+
+            take_down(f"{bundle}/shm")
         attempt(remove_tree, bundle)
     if container_id[:1] == "0":  # one in sixteen: reading all of them each time would cost more than it frees
         _sweep_exit_files(context)

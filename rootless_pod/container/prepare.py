@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rootless_pod.network.attach import Attachment, NetworkStatus
     from rootless_pod.network.mode import NetworkRequest
     from rootless_pod.oci.image import Image
+    from rootless_pod.spec.rootless import UserMapping
 
 _SQUASHING = "fuse-overlayfs"
 
@@ -134,6 +135,7 @@ def prepare(
         cgroups_path=cgroup,
         image_name=config.image_name,
         runtime=os.path.basename(state.get("runtime") or "crun"),
+        joined_mapping=user_mapping(context, config) if "user" in joined else None,
     )
     if spec.needs_crun and os.path.basename(state.get("runtime") or "") == "runc":
         raise HostUnready(
@@ -218,12 +220,9 @@ def network_request(config: ContainerConfig, image: Image | None) -> NetworkRequ
 def mount(context: Context, config: ContainerConfig, image: Image | None, state: dict[str, Any]) -> str:
     """Mount the root file system and return its path; for ``--rootfs DIR`` that is DIR itself."""
     request = config.request
-    process = request.process
     if image is None and not request.rootfs_overlay:
         return request.rootfs
-    mapping = plan_mapping(
-        process.userns, context.namespace.id_map, uidmap=process.uidmap, gidmap=process.gidmap, join_path=None
-    ) if not process.userns.startswith("container:") else None  # fmt: skip
+    mapping = user_mapping(context, config)
     shift = id_shift(mapping, context.namespace.id_map) if mapping is not None else None
     if image is not None and image.is_host:
         shift = None  # the machine's own files show their owners as they are
@@ -266,6 +265,16 @@ def _for_foreign(context: Context, image: Image) -> Context:
     # With one id a file can be copied up only as that id's. With more they stay nobody's, which is an id like others.
     squash = ("squash_to_root",) if context.namespace.single_id else ()
     return context.replace(storage_driver=_SQUASHING, storage_options=(*context.storage_options, *squash))
+
+
+def user_mapping(context: Context, config: ContainerConfig) -> UserMapping | None:
+    """Return the container's user namespace, or that of the container whose it joins; None: that joined one too."""
+    process, owner = config.request.process, config.joined.get("user")
+    if owner is not None:
+        process = read(context.paths, owner).config.request.process
+    if process.userns.startswith("container:"):
+        return None
+    return plan_mapping(process.userns, context.namespace.id_map, uidmap=process.uidmap, gidmap=process.gidmap)
 
 
 def joined_namespaces(context: Context, config: ContainerConfig) -> dict[str, str | None]:

@@ -28,6 +28,10 @@ _REMOVING = ".removing-"
 _TRIES = 10
 
 
+class HoldsPod(Conflict):
+    """The container is the infra container of a pod: it goes with the pod only."""
+
+
 def remove(
     context: Context,
     container_id: str,
@@ -48,7 +52,7 @@ def remove(
     try:
         config = read(context.paths, container_id).config
         if config.is_infra and not with_pod and os.path.isdir(context.paths.pod(config.pod_id)):
-            raise Conflict(
+            raise HoldsPod(
                 f"container {container_id} is the infra container of pod {config.pod_id} and cannot be removed"
                 " without removing the pod",
                 remedy=f"remove the pod: rpod pod rm {config.pod_id[:12]}",

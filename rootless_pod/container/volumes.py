@@ -51,7 +51,10 @@ def wanted_mounts(
         for one in config.request.mounts
     ]
     targets = {one.target for one in wanted}
-    wanted += [one for one in inherited_mounts(context, config) if one.target not in targets]
+    for one in inherited_mounts(context, config):
+        if one.target not in targets:
+            wanted.append(one)
+            targets.add(one.target)
     targets = {one.target for one in wanted}
     wanted += [
         MountRequest(kind="volume", target=target, source=known[target])

@@ -14,7 +14,7 @@ from rootless_pod.linux.procfs import read_text
 from rootless_pod.spec import devices, mounts, namespaces, process, rootless, security
 from rootless_pod.spec.quantities import parse_octal, parse_pair
 from rootless_pod.spec.resources import choose_resources
-from rootless_pod.spec.rootless import UserMapping
+from rootless_pod.spec.rootless import NO_MAPPING, UserMapping
 from rootless_pod.spec.user import KEEP_GROUPS, User, find_user, group_line, passwd_line, read_accounts
 
 TYPE_CHECKING = False
@@ -75,11 +75,13 @@ def generate(
     cgroups_path: str | None = None,
     image_name: str = "",
     runtime: str = "crun",
+    joined_mapping: UserMapping | None = None,
 ) -> Spec:
     """Make the spec.
 
     ``netns_path``: None is the host's network, "" a new empty one made by the runtime. ``namespaces`` holds the
-    paths of joined ones (pid, ipc, uts, user, cgroup). ``cgroups_path`` is the container's own cgroup, or None.
+    paths of joined ones (pid, ipc, uts, user, cgroup), ``joined_mapping`` the ranges of a joined user namespace.
+    ``cgroups_path`` is the container's own cgroup, or None.
 
     Raises:
         Usage, NotFound, Refused, HostUnready: what an option asks for is wrong, missing or not possible here.
@@ -95,6 +97,7 @@ def generate(
         cgroups_path=cgroups_path,
         image_name=image_name,
         runtime=runtime,
+        joined_mapping=joined_mapping,
     ).make(netns_path, volumes, namespaces or {})
 
 
@@ -111,6 +114,7 @@ class _Making(Frozen):
     cgroups_path: str | None
     image_name: str
     runtime: str
+    joined_mapping: UserMapping | None
 
     def make(
         self, netns_path: str | None, volumes: tuple[ResolvedMount, ...], joined: Mapping[str, str | None]
@@ -184,6 +188,8 @@ class _Making(Frozen):
         mapping = rootless.plan_mapping(
             request.userns, self.id_map, uidmap=request.uidmap, gidmap=request.gidmap, join_path=join_path
         )
+        if join_path and self.joined_mapping is not None:
+            mapping = self.joined_mapping.replace(path=join_path) if self.joined_mapping.own else NO_MAPPING
         if KEEP_GROUPS in request.groups and len(request.groups) > 1:
             raise Usage("the '--group-add keep-groups' option is not allowed with any other --group-add options")
         added = () if request.groups == (KEEP_GROUPS,) else request.groups

@@ -47,6 +47,12 @@ def test_it_waits_until_it_is_asked_to_end(number: signal.Signals, tmp_path: Pat
     path.write_bytes(pause.program(_MINE))
     path.chmod(0o755)
     with subprocess.Popen([path]) as process:
+        stat = Path(f"/proc/{process.pid}/stat")
+        for _ in range(500):
+            if "(pause) S" in stat.read_text():
+                break
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.01)
         process.send_signal(signal.SIGHUP)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.2)

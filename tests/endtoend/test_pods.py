@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -152,3 +153,157 @@ def test_an_id_file_names_a_pod(pods: Rpod, tmp_path: Path) -> None:
     assert pods("run", "--rm", "--pod-id-file", str(file), "img", "true") == ""
     assert "exists already" in pods.error("pod", "create", "--pod-id-file", str(file))
     assert pods("pod", "rm", "--pod-id-file", str(file)) == f"{pod_id}\n"
+
+
+def states(rpod: Rpod, pod: str) -> dict[str, str]:
+    """Return the state of each container of a pod by its name, the infra container as ``infra``."""
+    found: dict[str, str] = {}
+    for one in json.loads(rpod("pod", "inspect", pod)).get("Containers", ()):
+        found["infra" if one["Name"].endswith("-infra") else one["Name"]] = one["State"]
+    return found
+
+
+def test_a_pod_is_stopped_started_restarted_and_killed_as_one(pods: Rpod) -> None:
+    pod_id = pods("pod", "create", "crew").strip()
+    wait = "trap 'echo ended; exit 0' TERM; echo began; while true; do sleep 0.1; done"
+    for name in ("fore", "aft"):
+        pods("create", "--pod", "crew", "--name", name, "img", "sh", "-c", wait)
+    assert pods("pod", "start", "crew") == f"{pod_id}\n"
+    assert states(pods, "crew") == {"infra": "running", "fore": "running", "aft": "running"}
+    assert pods("pod", "stop", "crew") == f"{pod_id}\n"
+    assert states(pods, "crew") == {"infra": "exited", "fore": "exited", "aft": "exited"}
+    assert inspect(pods, "crew")["State"] == "Exited"
+    assert pods("pod", "restart", "crew") == f"{pod_id}\n"
+    assert inspect(pods, "crew")["State"] == "Running"
+    assert pods("pod", "kill", "crew") == f"{pod_id}\n"
+    pods("wait", "fore", "aft")
+    assert pods("pod", "ps", "-q", "--filter", "status=exited", "--filter", "name=crew") == f"{pod_id}\n"
+    said = pods("pod", "logs", "--names", "crew").splitlines()
+    assert [line for line in said if "fore" in line] == ["fore began", "fore ended", "fore began"]
+    assert len(said) == 6
+    assert pods("pod", "logs", "-c", "aft", "crew").split() == ["began", "ended", "began"]
+    assert "container nobody is not in pod crew" in pods.error("pod", "logs", "-c", "nobody", "crew")
+    # Starting one of them starts the infra container, which holds the network.
+    pods("start", "fore")
+    assert states(pods, "crew") == {"infra": "running", "fore": "running", "aft": "exited"}
+    assert inspect(pods, "crew")["State"] == "Degraded"
+    pods("stop", "-t", "0", "fore")
+    pods("rm", "aft")
+    assert states(pods, "crew") == {"infra": "running", "fore": "exited"}
+    assert "unknown signal 'NOPE'" in pods.error("pod", "kill", "-s", "NOPE", "crew")
+    assert pods("pod", "prune", "-f") == ""
+    pods("pod", "stop", "--all")
+    assert pods("pod", "prune", "-f") == f"{pod_id}\n"
+
+
+def test_init_containers_run_to_their_end_before_the_others_start(pods: Rpod) -> None:
+    pods("pod", "create", "ready")
+    leave = "echo made >> /dev/shm/notes"
+    pods("create", "--pod", "ready", "--init-ctr", "once", "--name", "first", "img", "sh", "-c", leave)
+    pods("create", "--pod", "ready", "--init-ctr", "always", "--name", "each", "img", "sh", "-c", leave)
+    pods("create", "--pod", "ready", "--name", "main", "img", "sh", "-c", "cat /dev/shm/notes; exec sleep 100")
+    pods("pod", "start", "ready")
+    assert states(pods, "ready") == {"infra": "running", "each": "exited", "main": "running"}
+    assert pods("logs", "main").split() == ["made", "made"]
+    assert "cannot add init-ctr to a running pod" in pods.error(
+        "create", "--pod", "ready", "--init-ctr", "once", "img", "true"
+    )
+    assert "must specify pod value with init-ctr" in pods.error("create", "--init-ctr", "once", "img", "true")
+    pods("pod", "stop", "-t", "0", "ready")
+    pods("create", "--pod", "ready", "--init-ctr", "always", "--name", "bad", "img", "false")
+    assert "init container bad exited with code 1" in pods.error("pod", "start", "ready")
+    assert states(pods, "ready")["main"] == "exited"
+
+
+def test_the_exit_policy_stops_a_pod_with_its_last_container(pods: Rpod) -> None:
+    pods("pod", "create", "--exit-policy", "stop", "brief")
+    pods("run", "--pod", "brief", "--rm", "img", "true")
+    infra = str(inspect(pods, "brief")["InfraContainerID"])
+    assert pods("wait", infra) == "0\n"
+    assert inspect(pods, "brief")["State"] == "Exited"
+    assert "invalid pod exit policy" in pods.error("pod", "create", "--exit-policy", "later")
+
+
+def test_processes_and_user_namespace_are_shared_on_request(pods: Rpod) -> None:
+    pods("pod", "create", "--share", "+pid", "tree")
+    pods("run", "-d", "--pod", "tree", "img", "sleep", "4321")
+    listed = "for one in /proc/[0-9]*; do tr '\\0' ' ' < $one/cmdline; echo; done"
+    said = pods("run", "--rm", "--pod", "tree", "img", "sh", "-c", listed)
+    assert "/pause" in said
+    assert "sleep 4321" in said
+    assert inspect(pods, "tree")["SharedNamespaces"] == ["ipc", "net", "pid", "uts"]
+
+
+def test_what_the_pod_mounts_its_containers_have(pods: Rpod, tmp_path: Path) -> None:
+    (tmp_path / "given").write_text("from the host")
+    tmp_path.chmod(0o755)
+    pods("pod", "create", "-v", f"{tmp_path}:/given:ro", "-v", "/between", "mounted")
+    pods("run", "--rm", "-u", "0", "--pod", "mounted", "img", "sh", "-c", "echo left > /between/note")
+    said = pods("run", "--rm", "--pod", "mounted", "img", "sh", "-c", "cat /given/given /between/note")
+    assert said == "from the hostleft\n"
+    pods("pod", "rm", "-f", "-t", "0", "mounted")
+    assert pods("volume", "ls", "-q") == ""
+
+
+def test_removing_everything_by_force_removes_the_pods(pods: Rpod) -> None:
+    pods("pod", "create", "gone")
+    pods("run", "-d", "--pod", "gone", "img", "sleep", "100")
+    pods("rm", "-fa", "-t", "0")
+    assert pods("pod", "ps", "-q") == ""
+    assert pods("ps", "-aq") == ""
+
+
+def test_a_damaged_pod_is_mended_by_system_check(pods: Rpod) -> None:
+    pods("pod", "create", "--name", "mend", "--label", "a=b", "--add-host", "friend:10.1.2.3")
+    pods("run", "--rm", "--pod", "mend", "img", "true")
+    pods("create", "--pod", "mend", "--name", "member", "img", "cat", "/etc/hostname", "/etc/hosts")
+    before = inspect(pods, "mend")
+    record = pods.root / "pods" / str(before["Id"]) / "pod.json"
+    record.write_text("{")
+    infra = pods.root / "containers" / str(before["InfraContainerID"]) / "container.json"
+    assert "pod" in pods.run("system", "check", "--quick").stdout.decode()
+    assert "(repaired)" in pods("system", "check", "--quick", "--repair")
+    after = inspect(pods, "mend")
+    for key in ("Id", "Name", "Labels", "InfraContainerID", "SharedNamespaces", "CreateCommand", "InfraConfig"):
+        assert after[key] == before[key], key
+    infra.write_text("{")
+    assert "its infra container is damaged" in pods.run("system", "check", "--quick").stdout.decode()
+    pods("system", "check", "--quick", "--repair")
+    said = pods("start", "--attach", "member")
+    assert said.splitlines()[0] == "mend"
+    assert "friend" in said
+    record.unlink()
+    pods("system", "check", "--quick", "--repair")
+    assert inspect(pods, "mend")["State"] == "Degraded"
+    pods("pod", "rm", "-f", "mend")
+
+
+def test_a_killed_rpod_leaves_a_pod_that_can_be_used_and_removed(pods: Rpod) -> None:
+    for after in (0.02, 0.05, 0.08, 0.12):
+        making = pods.start("pod", "create", "--replace", "torn", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(after)
+        making.kill()
+        making.wait()
+        running = pods.start(
+            "run", "-d", "--pod", "new:apart", "img", "sleep", "100",
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(4 * after)
+        running.kill()
+        running.wait()
+        pods("pod", "rm", "-f", "-t", "0", "apart")
+    pods("pod", "create", "--replace", "torn")
+    pods("pod", "rm", "-f", "torn")
+    removing = pods("pod", "create", "going").strip()
+    pods("run", "-d", "--pod", "going", "img", "sleep", "100")
+    killed = pods.start("pod", "rm", "-f", "-t", "0", "going", stdout=subprocess.DEVNULL)
+    time.sleep(0.1)
+    killed.kill()
+    killed.wait()
+    pods("pod", "rm", "-f", "-t", "0", removing)
+    pods("rm", "-fa", "-t", "0")
+    pods("system", "check", "--quick", "--repair")
+    assert pods("pod", "ps", "-q") == ""
+    assert list((pods.root / "pods").iterdir()) == []
+    assert list((pods.root / "names" / "pods").iterdir()) == []
+    assert pods.mounts() == []

@@ -8,6 +8,7 @@ import time
 from rootless_pod.container.identity import new_id, random_name
 from rootless_pod.container.pod import infra, limits
 from rootless_pod.container.pod.record import EXIT_POLICIES, NAMESPACES, PodConfig, PodRequest, record_of
+from rootless_pod.container.pod.tell import tell
 from rootless_pod.container.undo import Undo
 from rootless_pod.errors import Conflict, NotFound, Refused, Usage
 from rootless_pod.state import names, pods
@@ -55,6 +56,7 @@ def create(context: Context, request: PodRequest) -> PodConfig:
             undo.push(_drop_infra, context, config.infra_id)
         if request.id_file:
             _write_id_file(request.id_file, pod_id)
+    tell(context.paths, config, "create")
     return config
 
 

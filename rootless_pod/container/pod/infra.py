@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless_pod.container.request import ContainerRequest
-from rootless_pod.errors import Conflict, NotFound
+from rootless_pod.errors import Conflict, Corrupt, NotFound
 from rootless_pod.state.pods import PodLock
 
 TYPE_CHECKING = False
@@ -55,7 +55,31 @@ def ensure(context: Context, pod: PodConfig, *, wait: bool = True) -> None:
         raise Conflict(f"pod {pod.name} is being made or removed by another rpod", remedy="see: rpod pod ps")
     with lock:
         if not os.path.exists(record):
+            _drop_wreck(context, pod.infra_id)
             make(context, pod)
+
+
+def replace_damaged(context: Context, pod: PodConfig) -> None:
+    """Make the infra container anew if it is missing or can't be read. Containers that run keep what they joined."""
+    from rootless_pod.container.lookup import read
+
+    try:
+        read(context.paths, pod.infra_id)
+    except (NotFound, Corrupt):
+        with PodLock(context.paths, pod.id):
+            _drop_wreck(context, pod.infra_id)
+            make(context, pod)
+
+
+def _drop_wreck(context: Context, infra_id: str) -> None:
+    """Clear away what is left of an infra container that can't be read: it holds nothing that is not made anew."""
+    from rootless_pod.container.remove import remove
+
+    if os.path.isdir(context.paths.container(infra_id)):
+        try:
+            remove(context, infra_id, force=True, with_pod=True)
+        except NotFound:
+            return  # it never became one
 
 
 def request_for(paths: Paths, pod: PodConfig) -> ContainerRequest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless_pod.container.pod import infra
-from rootless_pod.container.pod.lookup import find_id
+from rootless_pod.container.pod.lookup import find_id, look
 from rootless_pod.container.pod.record import SHARED_BY_DEFAULT, PodRequest, read
 from rootless_pod.errors import NotFound, Usage
 from rootless_pod.network.mode import NetworkRequest
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rootless_pod.container.context import Context
     from rootless_pod.container.pod.record import PodConfig
     from rootless_pod.container.request import ContainerRequest
+    from rootless_pod.paths import Paths
     from rootless_pod.spec.request import SpecRequest
 
 NEW = "new:"
@@ -31,7 +32,7 @@ def join(context: Context, request: ContainerRequest) -> ContainerRequest:
         pod, request = _make_pod(context, request, word[len(NEW) :])
     else:
         pod = read(context.paths, find_id(context.paths, word))
-    _refuse(request, pod)
+    _refuse(context.paths, request, pod)
     infra.ensure(context, pod)
     holder = f"container:{pod.infra_id}" if pod.infra_id else ""
     network = request.network
@@ -92,11 +93,13 @@ def _make_pod(context: Context, request: ContainerRequest, name: str) -> tuple[P
     return create(context, wanted), request.replace(network=NetworkRequest(), process=process)
 
 
-def _refuse(request: ContainerRequest, pod: PodConfig) -> None:
+def _refuse(paths: Paths, request: ContainerRequest, pod: PodConfig) -> None:
     """Refuse what only the pod can have, where it is shared."""
     process, network, share = request.process, request.network, pod.request.share
     if process.userns or process.uidmap or process.gidmap:
         raise Usage("--userns and --pod cannot be set together", remedy="give --userns to: rpod pod create")
+    if request.init_container and look(paths, pod.id).is_running:
+        raise Usage("cannot add init-ctr to a running pod", remedy=f"stop it first: rpod pod stop {pod.name}")
     if request.init_container and request.auto_remove:
         raise Usage("init containers and --rm cannot be set together", remedy="use --init-ctr once")
     if "uts" in share and not process.uts and process.hostname:

@@ -44,6 +44,11 @@ class Pod(Frozen):
         return tuple(one for one in self.members if not one.config.is_infra)
 
     @property
+    def is_running(self) -> bool:
+        """Whether any of its containers runs."""
+        return any(one.status.is_running for one in self.members)
+
+    @property
     def status(self) -> str:
         """What podman would call the state of the pod."""
         return ERROR if self.config.damaged else status_of(tuple(one.status.name for one in self.members))
@@ -142,6 +147,10 @@ def read_or_guess(paths: Paths, pod_id: str) -> PodConfig:
         return read(paths, pod_id)
     except Corrupt as cause:
         return guess(paths, pod_id, cause.message)
+    except NotFound:
+        if not any(one.config.pod_id == pod_id for one in containers.list_all(paths)):
+            raise
+        return guess(paths, pod_id, "pod.json is gone")
 
 
 def guess(paths: Paths, pod_id: str, damaged: str) -> PodConfig:

@@ -8,6 +8,7 @@ from rootless_pod.container import remove as container_removal
 from rootless_pod.container.lookup import list_all
 from rootless_pod.container.pod.lookup import look, name_of
 from rootless_pod.container.pod.stop import stop_members
+from rootless_pod.container.pod.tell import tell
 from rootless_pod.container.status import CREATED, EXITED
 from rootless_pod.errors import Conflict, NotFound
 from rootless_pod.state import names, pods
@@ -49,6 +50,7 @@ def remove(context: Context, pod_id: str, *, force: bool = False, timeout_second
 
         drop_cgroup(context.paths, pod_id)
         _take_away(context.paths, pod_id, pod.config.name)
+    tell(context.paths, pod.config, "remove")
 
 
 def _refuse_running(pod: Pod) -> None:
@@ -82,8 +84,8 @@ def _take_away(paths: Paths, pod_id: str, name: str) -> None:
 def drop_unborn(paths: Paths, pod_id: str) -> None:
     """Remove a directory that never became a pod because its maker was killed; one in the making is left alone."""
     directory = paths.pod(pod_id)
-    if os.path.exists(f"{directory}/pod.json"):
-        return
+    if os.path.exists(f"{directory}/pod.json") or any(one.config.pod_id == pod_id for one in list_all(paths)):
+        return  # one with containers has lost its record: that can be mended
     lock = PodLock(paths, pod_id)
     try:
         if lock.acquire(wait=False) and not os.path.exists(f"{directory}/pod.json"):

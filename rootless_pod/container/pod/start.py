@@ -6,6 +6,7 @@ from rootless_pod.container.lookup import read as read_container
 from rootless_pod.container.pod import infra
 from rootless_pod.container.pod.lookup import look
 from rootless_pod.container.pod.record import read
+from rootless_pod.container.pod.tell import tell
 from rootless_pod.errors import NotFound, ProgramFailed, RpodError
 from rootless_pod.state.containers import ContainerLock
 
@@ -84,16 +85,15 @@ def start(context: Context, pod_id: str) -> list[tuple[Container, RpodError]]:
             start_one(context, member.id)
         except RpodError as cause:
             failures.append((member, cause))
+    tell(context.paths, config, "start")
     return failures
 
 
 def _run_init_containers(context: Context, members: tuple[Container, ...]) -> None:
-    """Run each to its end; not where another container of the pod runs already: then the pod is started."""
-    if any(one.status.is_running for one in members):
-        return
+    """Run each to its end; those of the kind ``once`` go then."""
     for member in members:
         kind = member.config.request.init_container
-        if not kind:
+        if not kind or member.status.is_running:
             continue
         from rootless_pod.container.wait import wait_for
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rootless_pod.container import status as states
+from rootless_pod.container.pod.tell import tell
 from rootless_pod.errors import NotFound, RpodError
 
 TYPE_CHECKING = False
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from rootless_pod.container.context import Context
     from rootless_pod.container.lookup import Container
     from rootless_pod.container.pod.lookup import Pod
+
+    Failures = list[tuple[Container, RpodError]]
 
 
 def stop_members(context: Context, members: Sequence[Container], *, timeout_seconds: int | None = None) -> None:
@@ -25,7 +29,7 @@ def stop_members(context: Context, members: Sequence[Container], *, timeout_seco
         raise failures[0][1]
 
 
-def stop(context: Context, pod: Pod, *, timeout_seconds: int | None = None) -> list[tuple[Container, RpodError]]:
+def stop(context: Context, pod: Pod, *, timeout_seconds: int | None = None) -> Failures:
     """Stop the pod's containers, then the infra container; return those that failed with their errors."""
     failures = side_by_side(
         [one for one in pod.others if one.status.is_running], lambda one: _stop(context, one, timeout_seconds)
@@ -33,6 +37,7 @@ def stop(context: Context, pod: Pod, *, timeout_seconds: int | None = None) -> l
     infra = pod.infra
     if infra is not None and infra.status.is_running:
         failures += side_by_side([infra], lambda one: _stop(context, one, timeout_seconds))
+    tell(context.paths, pod.config, "stop")
     return failures
 
 
@@ -45,23 +50,48 @@ def _stop(context: Context, container: Container, timeout_seconds: int | None) -
         return  # one with --rm: it is gone once it has stopped
 
 
-def kill(context: Context, pod: Pod, number: int) -> list[tuple[Container, RpodError]]:
+def kill(context: Context, pod: Pod, number: int) -> Failures:
     """Send a signal to every running container, the infra container last; return those that failed."""
     from rootless_pod.container.stop import kill as kill_container
 
-    failures: list[tuple[Container, RpodError]] = []
-    for one in (*pod.others, *(infra for infra in (pod.infra,) if infra is not None)):
-        if one.status.is_running:
-            try:
-                kill_container(context, one.id, number)
-            except RpodError as cause:
-                failures.append((one, cause))
+    running = [one for one in infra_last(pod) if one.status.is_running]
+    failures = _each(running, lambda one: kill_container(context, one.id, number))
+    tell(context.paths, pod.config, "kill")
     return failures
 
 
-def side_by_side(
-    members: Sequence[Container], action: Callable[[Container], None]
-) -> list[tuple[Container, RpodError]]:
+def pause(context: Context, pod: Pod) -> Failures:
+    """Freeze every running container, the infra container last; return those that failed."""
+    from rootless_pod.container.pause import pause as pause_container
+
+    running = [one for one in infra_last(pod) if one.status.name == states.RUNNING]
+    failures = _each(running, lambda one: pause_container(context, one.id))
+    tell(context.paths, pod.config, "pause")
+    return failures
+
+
+def unpause(context: Context, pod: Pod) -> Failures:
+    """Let every paused container go on, the infra container first; return those that failed."""
+    from rootless_pod.container.pause import unpause as unpause_container
+
+    paused = [one for one in reversed(infra_last(pod)) if one.status.name == states.PAUSED]
+    failures = _each(paused, lambda one: unpause_container(context, one.id))
+    tell(context.paths, pod.config, "unpause")
+    return failures
+
+
+def infra_last(pod: Pod) -> tuple[Container, ...]:
+    """Return the pod's containers in the order in which they are put to rest."""
+    return tuple(sorted(pod.members, key=lambda one: one.config.is_infra))
+
+
+def _each(members: Sequence[Container], action: Callable[[Container], None]) -> Failures:
+    """Run ``action`` on each in turn; one that is gone meanwhile is no failure."""
+    failures = [(one, _attempt(action, one)) for one in members]
+    return [(one, cause) for one, cause in failures if cause is not None and not isinstance(cause, NotFound)]
+
+
+def side_by_side(members: Sequence[Container], action: Callable[[Container], None]) -> Failures:
     """Run ``action`` on each member in a thread of its own; return those that failed, in order."""
     if len(members) == 1:
         failure = _attempt(action, members[0])
