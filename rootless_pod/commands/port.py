@@ -27,12 +27,14 @@ _SHOWN_ID = 12
 
 def main(call: Call) -> int:
     """Print the mappings."""
+    from rootless_pod.container.pod.lookup import with_pod_ports
+
     words = call.many("container")
     if call.flag("all"):
         if words or call.flag("latest"):
             raise Usage("--all can't go with a name or --latest", remedy="leave out one of them")
         for one in lookup.list_all(call.paths):
-            for inner, outer in mappings(one):
+            for inner, outer in mappings(with_pod_ports(call.paths, one)):
                 sys.stdout.write(f"{one.id[:_SHOWN_ID]}\t{inner} -> {outer}\n")
         return 0
     if call.flag("latest"):
@@ -44,7 +46,7 @@ def main(call: Call) -> int:
     if len(words) > 1:
         raise Usage("port takes a container and one port", remedy="ask for each port by itself")
     wanted = _port(words[0]) if words else None
-    found = [one for one in mappings(container) if wanted in (None, one[0])]
+    found = [one for one in mappings(with_pod_ports(call.paths, container)) if wanted in (None, one[0])]
     if wanted and not found:
         raise NotFound(
             f"container {container.config.name} publishes no port {wanted}",

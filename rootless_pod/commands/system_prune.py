@@ -6,7 +6,7 @@ import sys
 
 from rootless_pod.commands.declare import Call, Command, flag
 from rootless_pod.commands.image_prune import FILTER, FORCE
-from rootless_pod.errors import Usage
+from rootless_pod.errors import RpodError, Usage
 
 COMMAND = Command(
     name="prune",

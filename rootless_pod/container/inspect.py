@@ -207,10 +207,11 @@ _MOUNT_FIELDS = ("Type", "Name", "Source", "Destination", "Driver", "Mode", "Opt
 def ports_of(container: Container, image: Image | None = None) -> dict[str, Any]:
     """Return the published ports as Docker spells them: ``80/tcp`` → host ip and port; exposed ones have none.
 
-    A container without a network of its own has no ports.
+    A container without a network of its own has no ports, but those of a pod show the pod's.
     """
     request = container.config.request
-    if network_mode(container).partition(":")[0] in ("none", "host", "container", "ns"):
+    mode = network_mode(container).partition(":")[0]
+    if mode in ("none", "host", "ns") or (mode == "container" and not container.config.pod_id):
         return jsontext.Map()
     network = container.state.get("network") or {}
     rows = network.get("ports") or [mapping.as_dict() for mapping in request.network.publish]

@@ -87,7 +87,7 @@ def test_a_new_pod_is_made_for_a_container_with_its_ports(pods: Rpod) -> None:
     port = free_port()
     pods("create", "--pod", "new:fresh", "--name", "first", "-p", f"{port}:80", "--hostname", "here", "img", "true")
     ports = json.loads(pods("inspect", "first"))[0]["NetworkSettings"]["Ports"]
-    assert ports == {"80/tcp": [{"HostIp": "", "HostPort": str(port)}]}
+    assert ports["80/tcp"] == [{"HostIp": "", "HostPort": str(port)}]
     assert inspect(pods, "fresh")["Hostname"] == "here"
     row = json.loads(pods("ps", "-a", "--filter", "name=^first$", "--format", "json"))[0]
     assert row["PodName"] == "fresh"
