@@ -12,6 +12,7 @@ from rootless_pod.container.request import ContainerRequest
 from rootless_pod.container.tell import tell
 from rootless_pod.container.undo import Undo
 from rootless_pod.errors import Conflict, NotFound, Usage
+from rootless_pod.image.keep import KeptImage
 from rootless_pod.state import names
 from rootless_pod.state.containers import ContainerLock
 from rootless_pod.state.record import write_record
@@ -95,7 +96,8 @@ def _make(context: Context, request: ContainerRequest, image: Image | None, cont
             undo.push(drop, context.paths, container_id, config.dependencies)
             add(context.paths, container_id, config.dependencies)
         _make_volumes(context, request)
-        write_record(f"{directory}/container.json", record_of(config))
+        with KeptImage(context.paths, image):
+            write_record(f"{directory}/container.json", record_of(config))
         if request.cid_file:
             _write_cid_file(request.cid_file, container_id)
         tell(context.paths, config, "create")

@@ -155,14 +155,7 @@ def remove_image(paths: Paths, text: str, *, force: bool = False) -> Removal:
             f"image {image.id[:12]} has several names: {', '.join(image.names)}",
             remedy=f"remove them one by one, or all with: rpod rmi -f {image.id[:12]}",
         )
-    users = containers_of(paths, image.id)
-    if users:
-        raise Conflict(
-            f"image {name or image.id[:12]} is in use by container {', '.join(one[:12] for one in users)}",
-            remedy="remove the containers first, or all together with: rpod rmi -f",
-            exit_code=IN_USE_EXIT_CODE,
-        )
-    _drop(paths, layout, image)
+    _drop(paths, layout, image, name or image.id[:12])
     _tell_untagged(paths, image.id, image.names)
     emit(paths, "image", "remove", id=image.id, name=name or next(iter(image.names), ""))
     return Removal(untagged=image.names, deleted=(image.id,))
@@ -185,10 +178,18 @@ def remove_kept(paths: Paths, kept: IndexEntry) -> Removal:
     return Removal(untagged=names, deleted=(image_id,) if gone[0] else ())
 
 
-def _drop(paths: Paths, layout: Layout, image: Image) -> None:
+def _drop(paths: Paths, layout: Layout, image: Image, shown: str) -> None:
+    """Take every entry of the image away, if no container stands on it: none can come in between (``KeptImage``)."""
     digests: set[str] = set()
 
     def change(entries: list[IndexEntry]) -> list[IndexEntry]:
+        users = containers_of(paths, image.id)
+        if users:
+            raise Conflict(
+                f"image {shown} is in use by container {', '.join(one[:12] for one in users)}",
+                remedy="remove the containers first, or all together with: rpod rmi -f",
+                exit_code=IN_USE_EXIT_CODE,
+            )
         digests.clear()
         digests.update(entry.digest for entry in entries if entry.image_id == image.id)
         digests.add(image.manifest_digest)

@@ -13,6 +13,7 @@ import pytest
 from rootless_pod.errors import Conflict, NotFound, Usage
 from rootless_pod.image.acquire import acquire
 from rootless_pod.image.inspect import history, inspect_image
+from rootless_pod.image.keep import KeptImage
 from rootless_pod.image.layout import open_layout, user_layout
 from rootless_pod.image.lookup import list_images, lookup
 from rootless_pod.image.pull import PullOptions, pull
@@ -269,3 +270,33 @@ def test_inspect_and_history_say_what_the_config_says(paths, store):
     assert [step.size_bytes for step in steps] == [3, 5]
     assert [step.image_id for step in steps] == [ident(made), ""]
     assert steps[0].created_by == "step 1"
+
+
+def test_an_image_that_was_removed_after_its_look_up_gives_no_container(paths, store):
+    store("example.org/app:1")
+    image = lookup(paths, "example.org/app:1")
+    remove_image(paths, "example.org/app:1")
+    with pytest.raises(NotFound, match="removed meanwhile"), KeptImage(paths, image):
+        raise AssertionError("a record would be written here")
+
+
+def test_an_image_is_not_removed_while_a_record_of_a_container_is_written(paths, store):
+    store("example.org/app:1")
+    image = lookup(paths, "example.org/app:1")
+    code = (
+        "import sys; from rootless_pod.paths import Paths; from rootless_pod.image.remove import remove_image\n"
+        "from rootless_pod.errors import Conflict\n"
+        "try: remove_image(Paths(graphroot=sys.argv[1], runroot=sys.argv[2], boot_id=sys.argv[3]), 'example.org/app:1')\n"
+        "except Conflict as fault: print(fault.message)\n"
+    )
+    with KeptImage(paths, image):
+        argv = [sys.executable, "-c", code, paths.graphroot, paths.runroot, paths.boot_id]
+        remover = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=pathlib.Path(__file__).parents[2])
+        with pytest.raises(subprocess.TimeoutExpired):
+            remover.wait(1.0)
+        os.makedirs(f"{paths.containers}/{'c' * 64}")
+        with open(f"{paths.containers}/{'c' * 64}/container.json", "w") as file:
+            json.dump({"image_id": image.id}, file)
+    said, _errors = remover.communicate(timeout=30)
+    assert "is in use by container cccccccccccc" in said
+    assert lookup(paths, "example.org/app:1").id == image.id
