@@ -21,7 +21,14 @@ COMMAND = Command(
         "Removes images without a name that no container uses, and what only they needed; with --all every image that "
         "no container uses. Prints the ids."
     ),
-    options=(flag("--all", "Also images that have a name", "-a"), FILTER, FORCE),
+    options=(
+        flag("--all", "Also images that have a name", "-a"),
+        flag(
+            "--external", "Also images that containers of other programs stand on (none can: the store is ours alone)"
+        ),
+        FILTER,
+        FORCE,
+    ),
     arguments=_ARGUMENTS,
     examples=("rpod image prune", "rpod image prune -a -f --filter until=240h"),
 )

@@ -22,6 +22,7 @@ COMMAND = Command(
             default="docker-archive",
             choices=("docker-archive", "oci-archive", "oci-dir", "docker-dir"),
         ),
+        flag("--compress", "Pack plain layers with gzip, for the format docker-dir (others keep what they have)"),
         flag("--multi-image-archive", "Take every word as an image, none as a further name", "-m"),
         text(
             "--output",
@@ -40,7 +41,7 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Write the archive."""
-    from rootless_pod.image.save import gather, save
+    from rootless_pod.image.save import gather, save, save_compressed
     from rootless_pod.oci.digest import hex_of
     from rootless_pod.state.events import emit
 
@@ -51,10 +52,18 @@ def main(call: Call) -> int:
         raise Usage(
             "refusing to write an archive to the terminal", remedy="give a file with -o, or redirect the output"
         )
+    if call.flag("compress") and output_format != "docker-dir":
+        raise Usage("--compress can only be set when --format is 'docker-dir'", remedy="add --format docker-dir")
     images = gather(
-        call.paths, call.many("image"), output_format=output_format, several=call.flag("multi_image_archive")
+        call.paths,
+        call.many("image"),
+        output_format=output_format,
+        several=call.flag("multi_image_archive"),
+        packed_anew=call.flag("compress"),
     )
-    if output and output not in ("-", "/dev/stdout"):
+    if call.flag("compress"):
+        save_compressed(call.paths, images[0], output)
+    elif output and output not in ("-", "/dev/stdout"):
         save(images, output_format=output_format, output=output)
     else:
         output = "/dev/stdout"

@@ -7,7 +7,7 @@ import os
 from rootless_pod.errors import NotFound, RpodError, Usage
 from rootless_pod.image.lookup import lookup
 from rootless_pod.oci.reference import parse_source
-from rootless_pod.storage.lowers import has_layer
+from rootless_pod.storage.lowers import has_layer, is_single_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,7 +101,9 @@ def _ready(paths: Paths, image: Image, *, single_id: bool) -> Image:
         from rootless_pod.image.install import list_bare
 
         list_bare(paths, image)
-    if all(has_layer(paths.layer_roots, chain) for chain in image.layers):
+    if all(has_layer(paths.layer_roots, chain) for chain in image.layers) and (
+        single_id or not any(is_single_id(paths.layers, chain) for chain in image.layers)
+    ):
         return image
     from rootless_pod.image.install import unpack_missing
 

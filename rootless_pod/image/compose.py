@@ -139,7 +139,7 @@ def _finish(paths: Paths, layout: Layout, composition: Composition, layer: NewLa
     data = format_manifest(manifest)
     tasks = plan_layers(manifest, parse_config(config_text), "the new image")
     source = StoredSource(layout, "the new image")
-    with Unwritten(paths, missing_of(layout, Store(paths), tasks)):
+    with Unwritten(paths, missing_of(layout, Store(paths), tasks, single_id=single_id)):
         bring_layers(paths, source, tasks, single_id=single_id, progress=SilentProgress())
         layout.write_blob(config_text)
         layout.write_blob(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from rootless_pod.errors import Refused
 from rootless_pod.image.source import VerifiedBlob
 from rootless_pod.oci.descriptor import Descriptor
 
@@ -51,6 +52,10 @@ if TYPE_CHECKING:
 
         def commit(self) -> None:
             """Make it final."""
+
+
+class ManifestRejected(Refused):
+    """The destination does not take manifests of this kind; it may take the other one."""
 
 
 class CheckedReader:

@@ -109,7 +109,7 @@ def install(
         config_text = _config(layout, source, manifest)
         config = parse_config(config_text)
         tasks = plan_layers(manifest, config, source.shown)
-        with Unwritten(paths, missing_of(layout, store, tasks)):
+        with Unwritten(paths, missing_of(layout, store, tasks, single_id=single_id)):
             with progress:
                 bring_layers(paths, source, tasks, single_id=single_id, progress=progress)
                 layout.write_blob(config_text)
@@ -251,7 +251,7 @@ class StoredSource:
 
 
 def unpack_missing(paths: Paths, image: Image, *, single_id: bool) -> None:
-    """Unpack those layers of a stored image that are not in the layer store.
+    """Unpack those layers of a stored image that are not in the layer store, or were unpacked with one id only.
 
     Raises:
         Corrupt: a blob is missing or damaged.
@@ -260,7 +260,12 @@ def unpack_missing(paths: Paths, image: Image, *, single_id: bool) -> None:
     manifest = parse_manifest(layout.read_blob(image.manifest_digest))
     tasks = plan_layers(manifest, image.config, image.id[:12])
     store = Store(paths)
-    missing = tuple(task for task in tasks if not store.has_layer(task.chain_id))
+    missing = tuple(
+        task
+        for task in tasks
+        if not store.has_layer(task.chain_id)
+        or (store.is_poor(task.chain_id, single_id=single_id) and layout.has_blob(task.descriptor.digest))
+    )
     with store_use_lock(paths):
         source = StoredSource(layout, image.id[:12])
         with Unwritten(paths, missing):

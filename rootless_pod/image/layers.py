@@ -16,6 +16,7 @@ from rootless_pod.errors import Corrupt, RpodError
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.layout import disk_error, open_layout
 from rootless_pod.image.source import VerifiedBlob
+from rootless_pod.linux.tree import remove_tree
 from rootless_pod.oci.descriptor import Descriptor
 from rootless_pod.state.lock import Lock
 from rootless_pod.storage.compress import open_compressed
@@ -73,14 +74,15 @@ class LowerDirs(tuple[str, ...]):  # noqa: SLOT001 - slots of a tuple can't hold
         return super().__iter__()
 
 
-def is_complete(layout: Layout, store: Store, task: LayerTask) -> bool:
-    """Whether both the blob and the unpacked layer are here."""
-    return store.has_layer(task.chain_id) and layout.has_blob(task.descriptor.digest, task.descriptor.size)
+def is_complete(layout: Layout, store: Store, task: LayerTask, *, single_id: bool) -> bool:
+    """Whether both the blob and the unpacked layer are here, and the layer is as good as it can be now."""
+    here = store.has_layer(task.chain_id) and layout.has_blob(task.descriptor.digest, task.descriptor.size)
+    return here and not store.is_poor(task.chain_id, single_id=single_id)
 
 
-def missing_of(layout: Layout, store: Store, tasks: tuple[LayerTask, ...]) -> tuple[LayerTask, ...]:
+def missing_of(layout: Layout, store: Store, tasks: tuple[LayerTask, ...], *, single_id: bool) -> tuple[LayerTask, ...]:
     """Return the tasks of which blob or layer are not here."""
-    return tuple(task for task in tasks if not is_complete(layout, store, task))
+    return tuple(task for task in tasks if not is_complete(layout, store, task, single_id=single_id))
 
 
 def bring_layers(
@@ -97,7 +99,7 @@ def bring_layers(
     layout, store = open_layout(paths), Store(paths)
     waiting = []
     for task in tasks:
-        if is_complete(layout, store, task):
+        if is_complete(layout, store, task, single_id=single_id):
             progress.finish(task.descriptor.digest, "skipped: already exists")
         else:
             waiting.append(task)
@@ -266,7 +268,7 @@ def bring_layer(
     lock = Lock(_lock_path(paths, task))
     with lock:
         try:
-            if not is_complete(layout, store, task):
+            if not is_complete(layout, store, task, single_id=single_id):
                 _bring(layout, store, source, task, single_id=single_id, on_progress=on_progress)
         finally:
             # Whoever waits for this file sees that it is gone and takes a new one.
@@ -291,7 +293,7 @@ def _bring(
     try:
         with layout.new_blob(f"layer {descriptor.digest}") as copy:
             copying = _Copying(reader, on_progress, copy)
-            if store.has_layer(task.chain_id):
+            if store.has_layer(task.chain_id) and not store.is_poor(task.chain_id, single_id=single_id):
                 VerifiedBlob(copying, descriptor).finish()
             else:
                 _unpack(store, copying, task, single_id=single_id)
@@ -333,6 +335,9 @@ def _unpack(store: Store, blob: _Copying, task: LayerTask, *, single_id: bool) -
             opaque_root=result.opaque_root,
             skipped=result.skipped,
         )
+        if store.is_poor(task.chain_id, single_id=single_id):
+            # No container of the old namespace runs any more in this one; its layer makes room.
+            remove_tree(store.move_to_trash(store.layer_dir(task.chain_id)))
         staging.commit(task.chain_id, info, sync=False)
 
 

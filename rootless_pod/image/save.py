@@ -91,9 +91,12 @@ def read_saved(paths: Paths, text: str, *, kind: str, extra_names: tuple[str, ..
     )
 
 
-def gather(paths: Paths, words: tuple[str, ...], *, output_format: str, several: bool) -> tuple[SavedImage, ...]:
+def gather(
+    paths: Paths, words: tuple[str, ...], *, output_format: str, several: bool, packed_anew: bool = False
+) -> tuple[SavedImage, ...]:
     """Return what ``save A B …`` means: several images, or image A under the further names B ….
 
+    ``packed_anew``: layers get the format's compression later, so theirs need not fit it.
     Without ``several`` a further word that names an image here means that image, any other is a name for A.
 
     Raises:
@@ -102,6 +105,8 @@ def gather(paths: Paths, words: tuple[str, ...], *, output_format: str, several:
     if output_format not in FORMATS:
         raise Usage(f"unknown format {output_format!r}", remedy=f"use one of: {', '.join(FORMATS)}")
     kind = {"oci-archive": "oci", "oci-dir": "oci", "docker-dir": "docker"}.get(output_format, "")
+    if packed_anew:
+        kind = ""
     main, *rest = words
     images, names = [main], []
     for word in rest:
@@ -157,6 +162,24 @@ def save(images: tuple[SavedImage, ...], *, output_format: str, output: str | Bi
             write(file, images)
         return
     _write_beside(output, lambda file: write(file, images))
+
+
+def save_compressed(paths: Paths, image: SavedImage, output: str) -> None:
+    """Write a ``docker-dir`` whose layers are all packed with gzip; those that are stay as they are.
+
+    Raises:
+        Conflict: the directory is not empty.
+        HostUnready: it can't be written.
+    """
+    from rootless_pod.image.ends import local_source
+    from rootless_pod.image.formats.writers import DirectoryDestination
+    from rootless_pod.image.recompress import Compression
+    from rootless_pod.image.transfer import TransferOptions, transfer
+
+    _check_empty(output)
+    options = TransferOptions(manifest_format="v2s2", compression=Compression(kind="gzip", force=True))
+    with DirectoryDestination(output) as place:
+        transfer(local_source(paths, image.manifest.config.hex).source, place, options)
 
 
 def _write_beside(path: str, write: Callable[[BinaryIO], None]) -> None:

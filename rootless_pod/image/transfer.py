@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rootless_pod.errors import Corrupt, Refused
 from rootless_pod.frozen import Frozen
-from rootless_pod.image.convert import OCI_TYPES, to_docker
-from rootless_pod.image.destination import CheckedReader
+from rootless_pod.image.convert import OCI_TYPES, to_docker, to_oci
+from rootless_pod.image.destination import CheckedReader, ManifestRejected
 from rootless_pod.image.install import Resolved, resolve
 from rootless_pod.image.parallel import run_all
 from rootless_pod.image.progress import Progress, SilentProgress
@@ -156,7 +156,28 @@ class _Move:
         if changed != manifest:
             self._changes(f"manifest {of_bytes(data)}")
             data = format_manifest(changed)
-        return self._put(data, changed, top=top)
+        try:
+            return self._put(data, changed, top=top)
+        except ManifestRejected as fault:
+            return self._put_other_kind(changed, fault, top=top)
+
+    def _put_other_kind(self, manifest: Manifest, fault: ManifestRejected, *, top: bool) -> Descriptor:
+        """Put the same image as a manifest of the other standard; raises ``fault`` where that can't be or helps not."""
+        if self.options.manifest_format or manifest.artifact_type or manifest.subject is not None:
+            raise fault
+        try:
+            if _format_of(manifest.media_type) == "oci":
+                other = to_docker(manifest, self.source.shown)
+            else:
+                other = to_oci(manifest, self.source.shown)
+        except Refused:
+            raise fault from None
+        self._changes(f"the manifest (the destination does not take {manifest.media_type})")
+        self.progress.note(f"The destination does not take {manifest.media_type}: writing {other.media_type}")
+        try:
+            return self._put(format_manifest(other), other, top=top)
+        except ManifestRejected:
+            raise fault from None
 
     def _check_preserved(self, manifest: Manifest) -> None:
         """Refuse before anything is sent."""

@@ -8,6 +8,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+SINGLE_ID = "single-id"
+"""A file beside the layer's record: quicker to look for than to read that."""
+
 
 def layer_dir(roots: tuple[str, ...], chain_id: str) -> str:
     """Return the directory of a layer in the first of ``roots`` that has it, in the first root if none does."""
@@ -15,6 +18,11 @@ def layer_dir(roots: tuple[str, ...], chain_id: str) -> str:
         if os.path.exists(f"{root}/{chain_id}/layer.json"):
             return f"{root}/{chain_id}"
     return f"{roots[0]}/{chain_id}"
+
+
+def is_single_id(root: str, chain_id: str) -> bool:
+    """Tell whether a layer of this store was unpacked by a user with one id: its owners are kept aside then."""
+    return os.path.exists(f"{root}/{chain_id}/{SINGLE_ID}")
 
 
 def has_layer(roots: tuple[str, ...], chain_id: str) -> bool:

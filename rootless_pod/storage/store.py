@@ -62,6 +62,10 @@ class Store:
         """Tell whether the layer is there (and so is whole)."""
         return lowers.has_layer(self._roots, chain_id)
 
+    def is_poor(self, chain_id: str, *, single_id: bool) -> bool:
+        """Tell whether the layer was unpacked here with one id, and its owners could be real now (not ``single_id``)."""
+        return not single_id and lowers.is_single_id(self._root, chain_id)
+
     def layer_info(self, chain_id: str) -> LayerInfo:
         """Return the record of a layer.
 
@@ -201,8 +205,9 @@ class Staging:
         own = (self._store.root,)
         if lowers.has_layer(own, chain_id):
             return self._store.layer_info(chain_id)
-        if info.opaque_root:
-            os.close(os.open(f"{self.path}/opaque-root", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        for mark, wanted in (("opaque-root", info.opaque_root), (lowers.SINGLE_ID, info.single_id)):
+            if wanted:
+                os.close(os.open(f"{self.path}/{mark}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         write_record(f"{self.path}/layer.json", info.to_json())
         if sync:
             syncfs(self.path)

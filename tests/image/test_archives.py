@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -18,7 +19,7 @@ from rootless_pod.errors import Conflict, Corrupt, NotFound, Refused, RpodError,
 from rootless_pod.image.load import load_file
 from rootless_pod.image.lookup import list_images, lookup
 from rootless_pod.image.pull import PullOptions, pull
-from rootless_pod.image.save import gather, save
+from rootless_pod.image.save import gather, save, save_compressed
 
 QUIET = PullOptions(quiet=True, single_id=True)
 
@@ -286,6 +287,21 @@ def test_a_zstd_image_has_no_place_in_docker_dir(paths, make_image, tmp_path):
     with pytest.raises(Refused, match="zstd"):
         saved(paths, "docker-dir", tmp_path / "out", made.config_digest)
     saved(paths, "docker-archive", tmp_path / "out.tar", made.config_digest)
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd", "gzip"])
+def test_compress_packs_every_layer_of_a_docker_dir_with_gzip(paths, make_image, tmp_path, compression):
+    made = make_image(compression=compression)
+    pull(paths, f"oci:{made.write_layout(tmp_path / 'l', 'v1')}:v1", QUIET)
+    (image,) = gather(paths, (made.config_digest,), output_format="docker-dir", several=False, packed_anew=True)
+    save_compressed(paths, image, str(tmp_path / "out"))
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+    assert manifest["config"]["digest"] == made.config_digest
+    for layer, diff_id, before in zip(manifest["layers"], made.diff_ids, made.layers, strict=True):
+        data = (tmp_path / "out" / layer["digest"].removeprefix("sha256:")).read_bytes()
+        assert layer["mediaType"] == "application/vnd.docker.image.rootfs.diff.tar.gzip"
+        assert f"sha256:{hashlib.sha256(gzip.decompress(data)).hexdigest()}" == diff_id
+        assert (layer["digest"] == before["digest"]) == (compression == "gzip")
 
 
 def test_a_failed_save_leaves_the_old_file(paths, stored, tmp_path):

@@ -294,6 +294,33 @@ def test_a_manifest_becomes_dockers_on_request_and_back(paths, server, kept):
         )
 
 
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def test_a_registry_that_takes_no_oci_manifests_gets_dockers_of_the_same_blobs(paths, server, kept):
+    made = kept()
+    server.rejected_manifests = (OCI_MANIFEST,)
+    done = push(paths, "localhost/app:1", f"{server.host}/team/app:1", QUIET)
+    kind, data = server.manifests["team/app", "1"]
+    assert (kind, done.media_type, done.unchanged) == (DOCKER_MANIFEST, DOCKER_MANIFEST, False)
+    assert done.digest == f"sha256:{hashlib.sha256(data).hexdigest()}"
+    assert [layer["digest"] for layer in json.loads(data)["layers"]] == [layer["digest"] for layer in made.layers]
+
+
+def test_where_the_kind_was_asked_for_or_digests_must_stay_the_refusal_stands(paths, server, kept):
+    kept()
+    server.rejected_manifests = (OCI_MANIFEST,)
+    with pytest.raises(Refused, match="manifest invalid"):
+        push(paths, "localhost/app:1", f"{server.host}/team/app:1", changed(manifest_format="oci"))
+    with pytest.raises(Refused, match="would change"):
+        push(paths, "localhost/app:1", f"{server.host}/team/app:1", changed(preserve_digests=True))
+    server.rejected_manifests = (OCI_MANIFEST, DOCKER_MANIFEST)
+    with pytest.raises(Refused, match="manifest invalid"):
+        push(paths, "localhost/app:1", f"{server.host}/team/app:1", QUIET)
+    assert server.manifests == {}
+
+
 def test_a_damaged_source_is_refused_and_nothing_is_named(paths, server, make_image, tmp_path):
     made = make_image({"a": os.urandom(5000)})
     made.write_layout(tmp_path / "in", "v1")

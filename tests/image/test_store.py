@@ -24,6 +24,7 @@ from rootless_pod.image.remove import (
     tag_image,
     untag_image,
 )
+from rootless_pod.storage.store import Store
 
 QUIET = PullOptions(quiet=True, single_id=True)
 
@@ -300,3 +301,27 @@ def test_an_image_is_not_removed_while_a_record_of_a_container_is_written(paths,
     said, _errors = remover.communicate(timeout=30)
     assert "is in use by container cccccccccccc" in said
     assert lookup(paths, "example.org/app:1").id == image.id
+
+
+def test_layers_unpacked_with_one_id_are_unpacked_again_once_the_owners_can_be_real(paths, store):
+    made = store("example.org/app:1")
+    image = lookup(paths, "example.org/app:1")
+    layers = Store(paths)
+    (chain,) = image.layers
+    assert layers.layer_info(chain).single_id
+    acquire(paths, "example.org/app:1", single_id=True)
+    assert layers.layer_info(chain).single_id
+    acquire(paths, "example.org/app:1", single_id=False)
+    assert not layers.layer_info(chain).single_id
+    made_at = os.stat(layers.layer_path(chain)).st_ino
+    acquire(paths, "example.org/app:1", single_id=False)
+    acquire(paths, "example.org/app:1", single_id=True)
+    assert os.stat(layers.layer_path(chain)).st_ino == made_at
+    assert made.layers
+
+
+def test_a_layer_with_one_id_whose_blob_is_gone_stays_as_it_is(paths, store):
+    made = store("example.org/app:1")
+    os.unlink(open_layout(paths).own_path(made.layers[0]["digest"]))
+    image = acquire(paths, "example.org/app:1", single_id=False)
+    assert Store(paths).layer_info(image.layers[0]).single_id

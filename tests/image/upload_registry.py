@@ -28,6 +28,7 @@ class UploadRegistry:
         self.keeps_partial = True
         self.refuses_large = False
         self.upload_base = ""
+        self.rejected_manifests: tuple[str, ...] = ()
         self.statuses: list[tuple[str, int, dict[str, str]]] = []
         self.tokens = False
         self.token_scopes: list[list[str]] = []
@@ -193,6 +194,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "PUT":
             data = self.rfile.read(int(self.headers["Content-Length"]))
             kind = self.headers["Content-Type"]
+            if kind in state.rejected_manifests:
+                return self.answer(400, b'{"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid"}]}')
             digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
             for name in (reference, digest):
                 state.manifests[repository, name] = (kind, data)

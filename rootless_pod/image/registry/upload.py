@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 from rootless_pod import log
 from rootless_pod.errors import Corrupt, NotFound, Refused
 from rootless_pod.frozen import Frozen
+from rootless_pod.image.destination import ManifestRejected
 from rootless_pod.image.registry.client import RegistryClient, referrers_tag
 from rootless_pod.image.registry.limits import retry_after
 from rootless_pod.image.registry.session import LONGEST_PAUSE_SECONDS, RETRIED
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 32 << 20
 _PIECE_BYTES = 256 << 10
+_REJECTED = frozenset({400, 405, 415})
+"""What registries answer to a manifest of a kind they don't keep."""
 # What registries and the proxies before them answer to a request that is too large or of a kind they don't know.
 _WANTS_CHUNKS = frozenset({405, 411, 413, 415, 501})
 
@@ -197,11 +200,14 @@ class Uploader:
         """Put a manifest or index under a tag or its digest.
 
         Raises:
+            ManifestRejected: the registry does not take this kind of manifest.
             Refused: the registry does not take it.
             Corrupt: the registry says that it got other bytes.
         """
         headers = {"Content-Type": media_type, "Content-Length": str(len(data))}
         response = self._session.request("PUT", self._path(f"manifests/{reference}"), headers, body=data)
+        if response.status in _REJECTED:
+            raise ManifestRejected(self._session.fault(response).message)
         self._session.checked(response, (200, 201, 202)).close()
         announced = response.headers.get("Docker-Content-Digest", "")
         if announced.startswith("sha256:") and announced != of_bytes(data):
