@@ -63,7 +63,7 @@ class Store:
         return lowers.has_layer(self._roots, chain_id)
 
     def is_poor(self, chain_id: str, *, single_id: bool) -> bool:
-        """Tell whether the layer was unpacked here with one id, and its owners could be real now (not ``single_id``)."""
+        """Tell whether the layer was unpacked with one id, and its owners could be real now (not ``single_id``)."""
         return not single_id and lowers.is_single_id(self._root, chain_id)
 
     def layer_info(self, chain_id: str) -> LayerInfo:
