@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 def needs_care(paths: Paths, container: Container) -> bool:
     """Tell whether a process that looks after the container is gone."""
     request, status, state = container.config.request, container.status, container.state
-    if state.get("status") in states.UNDER_WAY:
-        return False
     if state.get("restart"):
         from rootless_pod.container.restart_policy import is_waiting
 
-        return not is_waiting(state)
+        return not is_waiting(state)  # until it runs, who waits is who starts it
+    if state.get("status") in states.UNDER_WAY:
+        return False
     if request.restart_policy not in ("", "no") and (status.lost or status.unsettled):
         # A monitor that lives is about to do it itself.
         return not procfs.is_alive(state.get("conmon_pid", 0), state.get("conmon_started"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -173,3 +174,48 @@ def test_the_log_can_go_to_a_directory_or_to_the_events(img: Rpod, tmp_path: Pat
     until(has(img, "e", "healthy"))
     assert health(img, "e")["Log"] == []
     assert "health_log" in img("events", "--stream=false", "--filter", "container=e", "--format", "json")
+
+
+def with_healthcheck(layout: Path, made: Path, check: dict[str, Any]) -> Path:
+    """Return a copy of the test image's layout whose config has a HEALTHCHECK."""
+    subprocess.run(["cp", "-a", str(layout), str(made)], check=True)
+    blobs = made / "blobs" / "sha256"
+
+    def keep(document: dict[str, Any]) -> dict[str, Any]:
+        data = json.dumps(document).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        return {"digest": f"sha256:{digest}", "size": len(data)}
+
+    def read(descriptor: dict[str, Any]) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads((blobs / descriptor["digest"].partition(":")[2]).read_bytes())
+        return document
+
+    index = json.loads((made / "index.json").read_text())
+    entry = index["manifests"][0]
+    manifest = read(entry)
+    config = read(manifest["config"])
+    config["config"]["Healthcheck"] = check
+    manifest["config"] |= keep(config)
+    entry |= keep(manifest)
+    (made / "index.json").write_text(json.dumps(index))
+    return made
+
+
+def test_the_images_check_is_made_and_its_numbers_can_be_changed(img: Rpod, layout: Path, tmp_path: Path) -> None:
+    check = {"Test": ["CMD-SHELL", "test -e /tmp/ok"], "Interval": 200_000_000, "Retries": 2}
+    place = with_healthcheck(layout, tmp_path / "layout", check)
+    name = img("pull", "-q", f"oci:{place}:test").strip()
+    try:
+        img("run", "-d", "--name", "a", *NO_NETWORK, name, "sleep", "1000")
+        until(has(img, "a", "unhealthy"))
+        img("create", "--name", "b", *NO_NETWORK, "--health-retries", "9", name, "true")
+        shown = json.loads(img("inspect", "b"))[0]["Config"]["Healthcheck"]
+        assert shown == {**check, "Timeout": 30 * 10**9, "Retries": 9}
+        img("run", "-d", "--name", "c", *NO_NETWORK, "--no-healthcheck", name, "sleep", "1000")
+        assert json.loads(img("inspect", "c"))[0]["Config"]["Healthcheck"] == {"Test": ["NONE"]}
+        assert img("ps", "--filter", "name=c", "--format", "{{.Status}}").startswith("Up ")
+        assert "no defined healthcheck" in img.error("healthcheck", "run", "c")
+    finally:
+        img("rm", "-fa", "-t", "0")
+        img("rmi", "-f", name)
