@@ -50,20 +50,21 @@ def prune_containers(context: Context, conditions: tuple[str, ...]) -> tuple[lis
     """
     from rootless_pod.commands.filters import matching
     from rootless_pod.commands.report import report
+    from rootless_pod.container.dependents import dependents_first
     from rootless_pod.container.lookup import list_all
     from rootless_pod.container.remove import remove, sweep
 
     removed, code = [], 0
-    for one in matching(list_all(context.paths), conditions):
-        if one.status.is_running or one.config.is_infra:
-            continue
+    found = matching(list_all(context.paths), conditions)
+    stopped = [one.id for one in found if not (one.status.is_running or one.config.is_infra)]
+    for one in [one for group in dependents_first(context.paths, stopped) for one in group]:
         try:
-            remove(context, one.id)
+            remove(context, one)
         except NotFound:
             continue
         except RpodError as error:
             code = report(error)
         else:
-            removed.append(one.id)
+            removed.append(one)
     sweep(context)
     return removed, code

@@ -110,4 +110,7 @@ def _print(form: str, found: list[dict[str, Any]]) -> None:
         sys.stdout.write(pretty_json(found) + "\n")
         return
     for one in found:
+        state = one.get("State")
+        if isinstance(state, dict) and "Health" in state:
+            state["Healthcheck"] = state["Health"]  # podman's older name, for templates alone
         print_values(form, one)

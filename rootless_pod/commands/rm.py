@@ -47,7 +47,7 @@ def main(call: Call) -> int:
         error.exit_code = NOT_THERE_EXIT_CODE
         raise
     words = {one: shown(call, one) for one in ids}
-    ids = dependents_first(context.paths, ids, add_missing=call.flag("depend"))
+    groups = dependents_first(context.paths, ids, add_missing=call.flag("depend"))
     if call.flag("depend"):
         words = {}
 
@@ -70,7 +70,9 @@ def main(call: Call) -> int:
             return None
         return words.get(container_id, container_id)
 
-    code = for_each(ids, take, at_once=True)
+    code = 0
+    for group in groups:
+        code = for_each(group, take, at_once=True) or code
     if call.flag("all"):
         sweep(context, force=force)
     return code

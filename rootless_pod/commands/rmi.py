@@ -90,8 +90,10 @@ def _remove_containers(call: Call, name: str) -> None:
     if not users:
         return
     from rootless_pod.commands.context import context_of
+    from rootless_pod.container.dependents import dependents_first
     from rootless_pod.container.remove import remove
 
     context = context_of(call)
-    for container_id in users:
-        remove(context, container_id, force=True)
+    for group in dependents_first(call.paths, users):
+        for container_id in group:
+            remove(context, container_id, force=True)

@@ -65,22 +65,26 @@ def refuse_if_needed(paths: Paths, container_id: str) -> None:
         )
 
 
-def dependents_first(paths: Paths, ids: Iterable[str], *, add_missing: bool = False) -> list[str]:
-    """Return ``ids`` in their order, but each after those that need it; ``add_missing``: with all that need them."""
-    wanted = list(ids)
-    allowed, ordered, seen = set(wanted), [], set()
+def dependents_first(paths: Paths, ids: Iterable[str], *, add_missing: bool = False) -> list[list[str]]:
+    """Return ``ids`` in groups: a container stands in a later one than those that need it, else in their order.
 
-    def visit(container_id: str) -> None:
-        if container_id in seen or not (add_missing or container_id in allowed):
-            return
-        seen.add(container_id)
-        for other in dependents_of(paths, container_id):
-            visit(other)
-        ordered.append(container_id)
+    ``add_missing``: with all that need them.
+    """
+    allowed = list(ids)
+    levels: dict[str, int] = {}
 
-    for one in wanted:
-        visit(one)
-    return ordered
+    def level(container_id: str) -> int:
+        if container_id not in levels:
+            needed_by = [one for one in dependents_of(paths, container_id) if add_missing or one in allowed]
+            levels[container_id] = 1 + max((level(one) for one in needed_by), default=-1)
+        return levels[container_id]
+
+    for one in allowed:
+        level(one)
+    groups: list[list[str]] = [[] for _ in range(max(levels.values(), default=-1) + 1)]
+    for container_id, number in levels.items():
+        groups[number].append(container_id)
+    return groups
 
 
 def start_needed(context: Context, needed: Iterable[str]) -> None:

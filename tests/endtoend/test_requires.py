@@ -70,6 +70,13 @@ def test_depend_removes_all_that_need_it_and_all_comes_in_order(img: Rpod) -> No
         assert img("ps", "-aq") == ""
 
 
+def test_prune_removes_both(img: Rpod) -> None:
+    create(img, "db")
+    create(img, "web", "--requires", "db")
+    assert len(img("container", "prune", "-f").split()) == 2
+    assert img("ps", "-aq") == ""
+
+
 def test_a_container_with_rm_stays_while_another_needs_it(img: Rpod) -> None:
     img("run", "-d", "--rm", "--name", "db", "--stop-timeout", "0", *NO_NETWORK, *SLEEP)
     create(img, "web", "--requires", "db")
