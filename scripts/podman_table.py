@@ -42,6 +42,11 @@ WORDS = {
     "inspect": "The fields scripts read; not every field podman has.",
     "unshare": "Joins the namespace that all containers of this user live in.",
     "pull": "Also from `oci:`, `oci-archive:` and `docker-archive:`; each blob is checked while it streams.",
+    "stop": "A paused container is thawed and stopped (podman refuses); one that is initialized is ended at once.",
+    "stats": "Works without cgroups too: what no controller counts is summed over the processes.",
+    "top": "Where the container has no ps, `-eo` with names of descriptors works all the same.",
+    "update": "Also of containers that do not run, and of the restart policy; podman 4.3.1 forgets it at the next start.",
+    "mount": "A container that is started takes the mount over; after its end it is mounted no more.",
     "exec": "Without a terminal the process is started by the runtime directly, no second monitor stays beside it.",
 }
 INTRODUCTION = """# rpod beside podman

@@ -35,11 +35,10 @@ SECURITY: tuple[Option, ...] = (
     ),
     text(
         "--seccomp-policy",
-        "Only default: the profile is rpod's own, or --security-opt seccomp=FILE",
+        "Whose seccomp profile: default, or image (that in its label io.containers.seccomp.profile)",
         default="default",
-        choices=("default",),
-        hidden=True,
-        refuse="profiles carried by images are not used; give one with --security-opt seccomp=FILE",
+        choices=("default", "image"),
+        metavar="POLICY",
         group=_G,
     ),
     texts(

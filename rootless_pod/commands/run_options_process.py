@@ -87,7 +87,7 @@ PROCESS: tuple[Option, ...] = (
         metavar="MODE",
         group=_G,
     ),
-    _refused("--personality", "the execution domain is always the host's; use setarch(8) in the command"),
+    text("--personality", "Execution domain: LINUX or LINUX32", metavar="DOMAIN", group=_G),
     _refused("--preserve-fd", "only a number of descriptors can be handed on; use --preserve-fds COUNT"),
 )
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 OCI_VERSION = "1.0.2"
 _SYSTEMD_PATHS = ("/usr/sbin/init", "/sbin/init", "/usr/local/sbin/init")
+_SECCOMP_LABEL = "io.containers.seccomp.profile"
 _SYSTEMD_STOP_SIGNAL = "37"  # SIGRTMIN+3
 _HOST_NAME_MAX = 64
 
@@ -128,7 +129,10 @@ class _Making(Frozen):
         spaces = namespaces.choose_namespaces(request, joined, host, netns_path=netns_path, mapping=mapping)
         options = security.parse_security(request.security_opt, host)
         capabilities = security.choose_capabilities(request, user.uid, host)
-        seccomp, seccomp_name = security.choose_seccomp(options, host, capabilities, privileged=request.privileged)
+        carried = self.image.labels.get(_SECCOMP_LABEL, "") if request.seccomp_policy == "image" and self.image else ""
+        seccomp, seccomp_name = security.choose_seccomp(
+            options, host, capabilities, privileged=request.privileged, carried=carried
+        )
         files, appends, user = self._accounts(accounts, mapping, user)
         hostname = self._hostname(spaces)
         table = self._mounts(spaces, mapping, options, volumes, systemd=systemd, copies=len(files) > 1)
@@ -217,6 +221,8 @@ class _Making(Frozen):
         return f"runs as root (your own id) and not as {wanted}: runc can't give the only id another number, crun can"
 
     def _needs_crun(self, mapping: UserMapping) -> str:
+        if self.request.personality:
+            return "--personality is known to crun alone"
         if KEEP_GROUPS in self.request.groups and self.host.setgroups_allowed:
             return "--group-add keep-groups is an extension of crun"
         if mapping.own and not mapping.path and rootless.to_parent(mapping.uids, 0) is None:
@@ -327,6 +333,8 @@ class _Making(Frozen):
         linux["resources"] = choose_resources(self.request, self.host.cgroups, has_cgroup=has_cgroup)
         if has_cgroup:
             linux["cgroupsPath"] = self.cgroups_path
+        if self.request.personality:
+            linux["personality"] = {"domain": process.choose_personality(self.request.personality)}
         propagation = mounts.root_propagation(table)
         if propagation:
             linux["rootfsPropagation"] = propagation

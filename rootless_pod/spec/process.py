@@ -241,3 +241,15 @@ def _least(value: int, most: int) -> int:
 def _unsigned(value: int) -> int:
     """Return RLIM_INFINITY for -1, as the runtime-spec's uint64 wants it."""
     return (1 << 64) - 1 if value == -1 else value
+
+
+def choose_personality(text: str) -> str:
+    """Return the runtime-spec's name of an execution domain: ``LINUX32`` shows a 64-bit machine as its 32-bit kin.
+
+    Raises:
+        Usage: there is no such domain.
+    """
+    name = text.upper().removeprefix("PER_")
+    if name not in ("LINUX", "LINUX32"):
+        raise Usage(f"--personality {text}: no such execution domain", remedy="use LINUX or LINUX32")
+    return name

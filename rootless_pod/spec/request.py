@@ -38,6 +38,7 @@ class SpecRequest(Frozen):
     stop_signal: str = ""
     systemd: str = "true"  # true|false|always
     preserve_fds: int = 0
+    personality: str = ""  # LINUX, LINUX32
 
     # passwd and group of the container
     passwd: bool = True
@@ -51,6 +52,7 @@ class SpecRequest(Frozen):
     cap_drop: tuple[str, ...] = ()
     default_capabilities: tuple[str, ...] = ()  # of containers.conf, instead of ours
     security_opt: tuple[str, ...] = ()  # no-new-privileges, seccomp=, label=, apparmor=, mask=, unmask=, proc-opts=
+    seccomp_policy: str = "default"  # default, or image: the profile that the image carries in a label
     read_only: bool = False
     read_only_tmpfs: bool = True
     sysctl: tuple[str, ...] = ()

@@ -124,6 +124,15 @@ def file_profile(path: str, machine: str, capabilities: tuple[str, ...]) -> str:
         raise NotFound(
             f"cannot read the seccomp profile {path}: {cause.strerror}", remedy="leave it out for the default profile"
         ) from cause
+    return text_profile(text, machine, capabilities, path)
+
+
+def text_profile(text: str, machine: str, capabilities: tuple[str, ...], path: str) -> str:
+    """Return the JSON text of ``linux.seccomp`` made from a profile in Docker's format; ``path`` names it in errors.
+
+    Raises:
+        Corrupt: it is not a seccomp profile.
+    """
     try:
         profile = jsontext.loads(text)
     except ValueError as cause:

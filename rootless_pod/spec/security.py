@@ -219,9 +219,14 @@ def _names(texts: Sequence[str], option: str) -> set[str]:
 
 
 def choose_seccomp(
-    options: SecurityOptions, host: HostFacts, capabilities: Capabilities, *, privileged: bool
+    options: SecurityOptions, host: HostFacts, capabilities: Capabilities, *, privileged: bool, carried: str = ""
 ) -> tuple[str, str]:
-    """Return the JSON text of ``linux.seccomp`` ("" for no filter) and the name of the profile."""
+    """Return the JSON text of ``linux.seccomp`` ("" for no filter) and the name of the profile.
+
+    ``carried`` is the profile that the image brings along, where it is to be used.
+    """
+    if carried and not options.seccomp:
+        return seccomp.text_profile(carried, host.machine, capabilities.bounding, "of the image"), "image"
     if options.seccomp == "unconfined" or (privileged and not options.seccomp):
         return "", "unconfined"
     if options.seccomp:
