@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SHORT_ID = 12
 _KEYS = ("container", "event", "image", "label", "pod", "type", "volume")
-_SEPARATE = ("health_status", "network")
+_SEPARATE = ("health_status", "network", "PodID")
 
 COMMAND = Command(
     name="events",
@@ -121,8 +121,6 @@ def _fits(event: Event, key: str, value: str) -> bool:
         return name in event.attributes and (not separator or event.attributes[name] == wanted)
     if key == "image":
         return _is_of_image(event, value)
-    if key == "pod" and event.kind == "container":
-        return bool(value) and event.attributes.get("podId", "").startswith(value)
     return event.kind == key and (event.name == value or (bool(value) and event.id.startswith(value)))
 
 
@@ -195,6 +193,7 @@ def as_json(event: Event) -> dict[str, object]:
         "Time": rfc3339(event.time_ns),
         "Type": event.kind,
         "health_status": event.attributes.get("health_status"),
+        "PodID": event.attributes.get("PodID"),
     }
     found = {key: value for key, value in about.items() if value}
     attributes = _shown_attributes(event)
@@ -217,7 +216,8 @@ def fields(event: Event) -> dict[str, object]:
         "Time": go_time(event.time_ns),
         "Type": event.kind,
         "HealthStatus": event.attributes.get("health_status", ""),
-        "Details": {"ID": "", "Attributes": attributes},
+        "Details": {"ID": "", "PodID": event.attributes.get("PodID", ""), "Attributes": attributes},
+        "PodID": event.attributes.get("PodID", ""),
         "Attributes": attributes,
         "ToJSONString": dumps(as_json(event)),
     }

@@ -288,11 +288,9 @@ def _request(
 ) -> Any:
     from rootless_pod.monitor.driver import ExecRequest
     from rootless_pod.monitor.terminal import window_size
-    from rootless_pod.programs.find import find_program
     from rootless_pod.userns.enter import leave_mark
 
     directory = session_directory(context, container.id, session_id)
-    remover = find_program("rm")
     size = next((found for fd in (0, 1, 2) if (found := window_size(fd))), None) if command.terminal else None
     return ExecRequest(
         container_id=container.id,
@@ -305,10 +303,20 @@ def _request(
         stdin_open=command.stdin_open,
         attached=attached,
         size=size,
-        exit_command=() if attached or remover is None else (remover, "-rf", directory),
+        exit_command=() if attached else _at_the_end(context, container, directory),
         preserve_fds=tuple(range(_FIRST_PRESERVED_FD, _FIRST_PRESERVED_FD + command.preserve_fds)),
         env=leave_mark(dict(os.environ)),
     )
+
+
+def _at_the_end(context: Context, container: Container, directory: str) -> tuple[str, ...]:
+    """Return what the monitor of a detached session runs when its process has ended."""
+    from rootless_pod.container.session_end import command
+    from rootless_pod.programs.find import find_program
+
+    found = command(context.paths, container.config, directory)
+    remover = find_program("rm")
+    return found or ((remover, "-rf", directory) if remover is not None else ())
 
 
 def _detached(

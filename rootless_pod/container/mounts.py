@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rootless_pod.container.cleanup import settle
 from rootless_pod.container.lookup import list_all, read
+from rootless_pod.container.tell import tell
 from rootless_pod.errors import Conflict
 from rootless_pod.state.containers import ContainerLock, write_state
 from rootless_pod.storage.rootfs import merged_path, rootfs_is_mounted
@@ -29,6 +30,7 @@ def mount_container(context: Context, container_id: str) -> str:
     """
     with ContainerLock(context.paths, container_id):
         container = settle(context, read(context.paths, container_id))
+        tell(context.paths, container.config, "mount")
         if container.status.is_made:
             return where(context, container)
         from rootless_pod.container.prepare import image_of, mount
@@ -60,6 +62,8 @@ def unmount_container(context: Context, container_id: str, *, force: bool = Fals
                 remedy=f"stop it: rpod stop {container.config.name}",
             )
         times = container.state.get(SHOWN, 0)
+        if times:
+            tell(context.paths, container.config, "unmount")
         if times > 1 and not force:
             write_state(context.paths, container_id, {**container.state, SHOWN: times - 1})
         elif times:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 def tell(paths: Paths, config: ContainerConfig, action: str, *, exit_code: int | None = None, **more: str) -> None:
     """Write an event of the container, with its labels and ``more`` (such as ``health_status``) as attributes."""
     attributes = {**config.labels, **more}
+    if config.request.pod_id:
+        attributes["PodID"] = config.request.pod_id
     emit(
         paths,
         "container",

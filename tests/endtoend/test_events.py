@@ -50,6 +50,35 @@ def test_the_life_of_a_container_in_the_background(rpod: Rpod) -> None:
     assert list(died) == ["ContainerExitCode", "ID", "Image", "Name", "Status", "Time", "Type", "Attributes"]
 
 
+def test_a_detached_process_is_told_of_when_it_ends(rpod: Rpod) -> None:
+    rpod("run", "-d", "--name", "c", "--label", "a=b", *SLEEP)
+    shown = ("--filter", "event=exec_died", "--format", "{{.Name}} {{.ContainerExitCode}} {{.Attributes}}")
+    with rpod.start("events", "--since", "1h", *shown, stdout=subprocess.PIPE, bufsize=0) as follower:
+        session = rpod("exec", "-d", "c", "sh", "-c", "exit 6").strip()
+        assert follower.stdout is not None
+        assert follower.stdout.readline() == b"c 6 map[a:b]\n"
+        follower.terminate()
+    assert rpod("events", "--stream=false", "--filter", "event=exec", "--format", "{{.Status}}") == "exec\n"
+    deadline = time.monotonic() + 20
+    while (left := list(rpod.runroot.glob(f"*/containers/*/exec-{session}*"))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == []
+
+
+def test_the_events_of_a_pod_and_its_containers(rpod: Rpod) -> None:
+    pod = rpod("pod", "create", "--name", "p", "--infra=false").strip()
+    rpod("create", "--pod", "p", "--name", "c", "--network", "none", "host", "true")
+    rpod("pod", "rm", "-f", "p")
+    assert actions(rpod, "--filter", "pod=p") == ["pod create p", "pod remove p"]
+    lines = rpod("events", "--stream=false", "--format", "json", "--filter", "container=c").splitlines()
+    created = json.loads(lines[0])
+    assert (created["PodID"], created["Attributes"]) == (pod, {})
+    made = json.loads(
+        rpod("events", "--stream=false", "--format", "json", "--filter", f"pod={pod[:12]}").splitlines()[0]
+    )
+    assert list(made) == ["ID", "Name", "Status", "Time", "Type", "Attributes"]
+
+
 def test_images_and_volumes(rpod: Rpod) -> None:
     rpod("import", str(images.busybox_base(images.cache_directory())), "img")
     since = str(time.time())
