@@ -77,6 +77,7 @@ class Tool:
     argv: list[str]
     place: Path
     run_place: Path
+    port: str
     env: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -85,7 +86,11 @@ class Tool:
         wrapper = programs / "podman"
         wrapper.write_text("#!/bin/sh\nexec " + " ".join(self.argv) + ' "$@"\n')
         wrapper.chmod(0o755)
-        kept = {name: os.environ[name] for name in ("HOME", "USER", "LOGNAME", "LANG", "TERM") if name in os.environ}
+        kept = {
+            name: os.environ[name]
+            for name in ("HOME", "USER", "LOGNAME", "LANG", "TERM", "RPOD_PYTHON")
+            if name in os.environ
+        }
         self.env = {
             **kept,
             "TZ": "UTC",
@@ -94,9 +99,9 @@ class Tool:
         } | self.env
 
     def __call__(self, script: str, where: Path) -> Answer:
-        """Run a shell script in ``where``, which it knows as $T."""
+        """Run a shell script in ``where``, which it knows as $T; $PORT is a free port, and so is 1$PORT."""
         child = subprocess.Popen(
-            ["bash", "-c", script], cwd=where, env={**self.env, "T": str(where)}, stdin=subprocess.DEVNULL,
+            ["bash", "-c", script], cwd=where, env={**self.env, "T": str(where), "PORT": self.port}, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         try:
@@ -118,7 +123,7 @@ class Tool:
     def mask(self, where: Path) -> compare_masks.Masks:
         return compare_masks.Masks({
             str(where): "$T", f"{self.place}/store": "$ROOT", f"{self.run_place}/run": "$RUNROOT",
-            str(self.run_place): "$XDG_RUNTIME_DIR",
+            str(self.run_place): "$XDG_RUNTIME_DIR", self.port: "$PORT",
         })  # fmt: skip
 
     def play(self, scene: Scene) -> list[Answer]:
@@ -237,9 +242,10 @@ class Stage:
         own = [*rpod, "--root", f"{self.place}/rpod/store", "--runroot", f"{self.run_place}/r/run"]
         for part in ("p", "r"):
             (self.run_place / part).mkdir(mode=0o700)
+        self.place.chmod(0o711)
         self.tools = (
-            Tool("podman", podman, self.place / "podman", self.run_place / "p"),
-            Tool("rpod", own, self.place / "rpod", self.run_place / "r"),
+            Tool("podman", podman, self.place / "podman", self.run_place / "p", "4081"),
+            Tool("rpod", own, self.place / "rpod", self.run_place / "r", "4082"),
         )
 
     def __enter__(self) -> tuple[Tool, Tool]:

@@ -32,6 +32,7 @@ def main(call: Call) -> int:
     """Create the container and print its id."""
     from rootless_pod.container.create import create
     from rootless_pod.container.run import get_image
+    from rootless_pod.container.wishes import check_wishes
 
     context, request = context_of(call), container_request(call)
     if call.text("init_container"):
@@ -42,5 +43,6 @@ def main(call: Call) -> int:
         from rootless_pod.container.plan import print_plan
 
         return print_plan(context, request)
+    check_wishes(context, request)
     print(create(context, request, get_image(context, request)).id)
     return 0

@@ -65,10 +65,18 @@ def container_request(call: Call) -> ContainerRequest:
         pull=_pull_policy(call.text("pull")),
         platform=_platform(call),
         tls_verify=call.flag("tls_verify") if "tls_verify" in call.given else None,
-        authfile=call.text("authfile"),
+        authfile=_authfile(call.text("authfile")),
         credentials=call.text("creds"),
         quiet=call.flag("quiet"),
     )
+
+
+def _authfile(path: str) -> str:
+    if path and not os.path.exists(path):
+        raise NotFound(
+            f"--authfile {path}: no such file", remedy="check the path, or log in: rpod login --authfile FILE"
+        )
+    return path
 
 
 def _restart(call: Call) -> tuple[str, int]:

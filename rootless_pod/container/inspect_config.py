@@ -54,6 +54,7 @@ def _planned(container: Container, image: Image | None, user: str, hostname: str
     """Compute what the next start would ask for; HOME is known only where a root file system is mounted."""
     from rootless_pod.spec import process, security
     from rootless_pod.spec.host import read_host_facts
+    from rootless_pod.spec.resources import asked_resources
 
     request = container.config.request.process
     config, host = image.config if image is not None else None, read_host_facts()
@@ -62,7 +63,7 @@ def _planned(container: Container, image: Image | None, user: str, hostname: str
         env = process.compose_environment(request, config, host, hostname=hostname, home="/root" if root else "/")
         directory = process.choose_directory(request, config)
         capabilities = security.choose_capabilities(request, 0 if root else 1, host)
-        limits = process.compose_limits(request, host)
+        limits, resources = process.compose_limits(request, host), asked_resources(request)
     except RpodError:
         # What was possible when it was created may not be now: its words are shown as they were typed.
         return ProcessFacts(
@@ -83,7 +84,7 @@ def _planned(container: Container, image: Image | None, user: str, hostname: str
         effective=capabilities.effective,
         bounding=capabilities.bounding,
         limits=tuple(limits),
-        resources={},
+        resources=resources,
     )
 
 

@@ -48,6 +48,19 @@ def choose_resources(request: SpecRequest, cgroups: Delegation, *, has_cgroup: b
     return resources
 
 
+def asked_resources(request: SpecRequest) -> dict[str, Any]:
+    """Return ``linux.resources`` as asked for, whether or not this machine can keep them.
+
+    Raises:
+        Usage: a value is wrong.
+    """
+    resources: dict[str, Any] = {}
+    for controller, options, make in GROUPS:
+        if any(getattr(request, option) for option in options):
+            resources.setdefault(_SECTIONS.get(controller, controller), {}).update(make(request))
+    return resources
+
+
 def _require(controller: str, option: str, cgroups: Delegation, *, has_cgroup: bool) -> None:
     if cgroups.layout != "v2":
         raise HostUnready(

@@ -48,6 +48,19 @@ def test_the_comparison_with_podman_is_what_the_declarations_say() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_what_users_rely_on_is_typed_by_a_test() -> None:
+    """Rows marked M or E that are same or better: a comparison line, or an end-to-end test, types each of them."""
+    sys.path.insert(0, str(TOP / "scripts"))
+    import podman_table
+
+    allowed = set(podman_table.MARKS["unnamed"])
+    missing = [row for row in podman_table.unnamed() if row not in allowed]
+    assert not missing, (
+        "no test types these; add a line to tests/compare, type it in tests/endtoend, or mark a test "
+        f'@pytest.mark.covers("COMMAND --OPTION"): {missing}'
+    )
+
+
 def test_every_command_stands_in_the_comparison_with_podman() -> None:
     text = (TOP / "docs" / "podman.md").read_text()
     assert [words for words in index.COMMANDS if f"`{words}`" not in text] == []

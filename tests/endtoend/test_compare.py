@@ -1,0 +1,34 @@
+"""A sample of the command lines of tests/compare, through podman and through rpod: scripts/compare-podman runs them all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import RPOD
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+import compare_podman  # noqa: E402 - the path comes first
+
+
+@pytest.mark.peer
+@pytest.mark.timeout(300)
+def test_a_sample_of_command_lines_ends_and_prints_as_with_podman() -> None:
+    if shutil.which("podman") is None:
+        if os.environ.get("CI"):
+            pytest.fail("podman is not installed, and CI must have it")
+        pytest.skip("podman is not installed")
+    said: list[str] = []
+
+    def note(result: compare_podman.Result, _theirs: compare_podman.Answer, ours: compare_podman.Answer) -> None:
+        if not result.good:
+            said.append("\n  ".join([f"{result.word}: {result.line.run}", *result.found, *ours.err.splitlines()[-3:]]))
+
+    with compare_podman.Stage([RPOD]) as tools:
+        results = compare_podman.play_all(compare_podman.read_scenes(quick=True), tools, note)
+    assert len(results) >= 60
+    assert not said, "\n".join(said)
