@@ -111,3 +111,18 @@ def test_a_volume_without_its_directory_gets_a_new_one(rpod: Rpod) -> None:
     (rpod.root / "volumes/v/_data").rmdir()
     rpod("system", "check", "--quick", "--repair")
     rpod("run", "--rm", *NET, "-v", "v:/mnt", "host", "touch", "/mnt/x")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "a list", "newer"])
+def test_a_damaged_pod_is_shown_and_removed_with_its_containers(rpod: Rpod, damage: str) -> None:
+    pod = rpod("pod", "create", "--name", "bad", *NET).strip()
+    rpod("pod", "create", "--name", "good", *NET)
+    rpod("run", "-d", "--pod", "bad", "host", "sleep", "1000")
+    DAMAGES[damage](rpod.root / "pods" / pod / "pod.json")
+    rows = rpod("pod", "ps", "--format", "{{.Name}} {{.Status}}").splitlines()
+    assert sorted(rows) == ["bad Error", "good Created"]
+    said = rpod.run("system", "check", "--quick", "--repair").stdout.decode()
+    assert f"{'warning' if damage == 'newer' else 'damage'}: pod {pod}" in said
+    rpod("pod", "rm", "-f", "-t", "0", "bad")
+    assert rpod("pod", "ps", "--format", "{{.Name}}") == "good\n"
+    assert [one for one in rpod("ps", "-a", "--format", "{{.Names}}").split() if "infra" not in one] == []
