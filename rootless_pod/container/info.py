@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+from rootless_pod.config.storage import find_file
 from rootless_pod.container.lookup import list_all
 from rootless_pod.errors import RpodError
 from rootless_pod.linux import procfs
@@ -128,7 +129,7 @@ def _host(context: Context, drivers: dict[str, Any]) -> dict[str, Any]:
         "cpus": os.cpu_count() or 1,
         "cpuUtilization": _cpu_utilization(),
         "distribution": _distribution(),
-        "eventLogger": "none",
+        "eventLogger": "file",
         "hostname": system.nodename,
         "idMappings": {
             "gidmap": _map(context.namespace.id_map.gids),
@@ -296,7 +297,7 @@ def _store(context: Context, drivers: dict[str, Any]) -> dict[str, Any]:
     running, paused = states.count("running") + states.count("stopping"), states.count("paused")
     disk = os.statvfs(paths.graphroot)
     return {
-        "configFile": "",
+        "configFile": find_file(),
         "containerStore": {
             "number": len(states),
             "paused": paused,
