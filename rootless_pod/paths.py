@@ -24,6 +24,7 @@ _OWN_NAMES = frozenset(
         "scratch", "secrets", "unwritten", "volumes",
     }
 )  # fmt: skip
+_EVER_SINCE = frozenset({"containers", "image", "layers", "locks", "names", "volumes"})
 _OWN_BEGINNINGS = ("configuration.json", "modules-")
 _BOOT_ID_LENGTH = 32
 _HEX = frozenset("0123456789abcdef")
@@ -173,8 +174,11 @@ def is_marked(root: str) -> bool:
 
 
 def _holds_only_ours(root: str) -> bool:
+    """Tell whether ``root`` is empty or missing, or a root of ours from before there were markers."""
     try:
-        return all(is_own_entry(name) for name in os.listdir(root))
+        names = set(os.listdir(root))
+        ours = all(is_own_entry(name) for name in names)
+        return ours and (not names or names >= _EVER_SINCE or any(len(name) == _BOOT_ID_LENGTH for name in names))
     except FileNotFoundError:
         return True
     except OSError:

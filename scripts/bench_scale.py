@@ -41,21 +41,19 @@ class Scale:
         return tool("ps", "-aq", "--no-trunc").stdout.decode().split()
 
     def many(self, count: int) -> None:
-        """One round with ``count`` running containers: look at them, stop them, remove them running."""
+        """One round with ``count`` running containers: look at them, stop them, remove them running.
+
+        One tool after the other: each running container has a keyring, and a user may have some 200.
+        """
         self.create(count, "sleep", "100000")
-        ids = {tool.name: self.ids(tool) for tool in self.tools}
         for tool in self.tools:
-            tool("start", *ids[tool.name])
-        for _ in range(LOOKS):
-            for tool in self.tools:
+            ids = self.ids(tool)
+            tool("start", *ids)
+            for _ in range(LOOKS):
                 self.time(f"{count} running: `ps -a`", tool, "ps", "-a")
-            for tool in self.tools:
-                self.time(f"{count} running: `inspect` of all", tool, "inspect", *ids[tool.name])
-        for tool in self.tools:
+                self.time(f"{count} running: `inspect` of all", tool, "inspect", *ids)
             self.time(f"{count} running: `stop -a`", tool, "stop", "-a")
-        for tool in self.tools:
-            tool("start", *ids[tool.name])
-        for tool in self.tools:
+            tool("start", *ids)
             self.time(f"{count} running: `rm -fa`", tool, "rm", "-fa")
 
     def stopped(self, count: int) -> None:

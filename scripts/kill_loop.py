@@ -218,7 +218,15 @@ class KillLoop:
 
     def left(self) -> list[str]:
         found = self.world.left_over()
-        for pattern in ("volumes/*", "volumes/.*", "pods/*", "pods/.*", "names/pods/*", "names/secrets/*"):
+        for pattern in (
+            "volumes/*",
+            "volumes/.*",
+            "pods/*",
+            "pods/.*",
+            "names/pods/*",
+            "names/secrets/*",
+            "secrets/*/*",
+        ):
             found += [str(path) for path in self.world.root.glob(pattern)]
         return found
 

@@ -61,6 +61,14 @@ def test_what_rpod_did_not_make_is_kept_and_named(rpod: Rpod) -> None:
         outside.rmdir()
 
 
+def test_a_directory_with_a_name_of_rpod_s_in_it_is_not_taken_for_a_store(rpod: Rpod, tmp_path: Path) -> None:
+    (tmp_path / "pictures/image").mkdir(parents=True)
+    mistaken = Rpod(tmp_path / "pictures", rpod.runroot)
+    mistaken("volume", "create", "v")
+    assert "has no file rootless-pod-store" in mistaken.error("system", "reset", "-f")
+    assert (tmp_path / "pictures/image").exists()
+
+
 def test_a_directory_that_held_something_else_before_is_never_reset(rpod: Rpod, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
