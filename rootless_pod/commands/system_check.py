@@ -120,5 +120,5 @@ def _force(call: Call, findings: list[Finding]) -> list[Finding]:
 
     drop_broken_images(call.paths, findings)
     remove_bad(context_of(call), findings)
-    gone = ("image", "container", "blob", "pod")
+    gone = ("image", "container", "blob")
     return [one.replace(repaired=True) if one.kind in gone and one.severity == DAMAGE else one for one in findings]
