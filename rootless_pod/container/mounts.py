@@ -30,22 +30,26 @@ def mount_container(context: Context, container_id: str) -> str:
     """
     with ContainerLock(context.paths, container_id):
         container = settle(context, read(context.paths, container_id))
+        path = where(context, container) if container.status.is_made else _show(context, container)
         tell(context.paths, container.config, "mount")
-        if container.status.is_made:
-            return where(context, container)
-        from rootless_pod.container.prepare import image_of, mount
-
-        times = container.state.get(SHOWN, 0)
-        if times and rootfs_is_mounted(paths=context.paths, container_id=container_id):
-            write_state(context.paths, container_id, {**container.state, SHOWN: times + 1})
-            return where(context, container)
-        take_down(context, container)
-        state = {**container.state, SHOWN: 1}
-        write_state(context.paths, container_id, state)
-        image = image_of(context, container.config) if container.config.image_id else None
-        path = mount(context, container.config, image, state)
-        write_state(context.paths, container_id, state)
         return path
+
+
+def _show(context: Context, container: Container) -> str:
+    """Mount the root file system of a container that does not run, or count one more who looks at it."""
+    from rootless_pod.container.prepare import image_of, mount
+
+    times = container.state.get(SHOWN, 0)
+    if times and rootfs_is_mounted(paths=context.paths, container_id=container.id):
+        write_state(context.paths, container.id, {**container.state, SHOWN: times + 1})
+        return where(context, container)
+    take_down(context, container)
+    state = {**container.state, SHOWN: 1}
+    write_state(context.paths, container.id, state)
+    image = image_of(context, container.config) if container.config.image_id else None
+    path = mount(context, container.config, image, state)
+    write_state(context.paths, container.id, state)
+    return path
 
 
 def unmount_container(context: Context, container_id: str, *, force: bool = False) -> None:

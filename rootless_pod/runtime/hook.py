@@ -96,7 +96,9 @@ def wrapped(stage: str, file: str, hook: dict[str, Any], *, log: str, timeout_se
         "timeout": hook.get("timeout") or timeout_seconds,
         "log": log,
     }
-    argv = [sys.executable, "-I", "-S", "-X", "utf8", os.path.abspath(__file__), jsontext.dumps(wanted)]
+    # The bundle as a word of its own: by it, what a killed start left running is found and ended.
+    program = [sys.executable, "-I", "-S", "-X", "utf8", os.path.abspath(__file__)]
+    argv = [*program, jsontext.dumps(wanted), os.path.dirname(log)]
     # The runtime's own limit is for the case that this process is stopped.
     return {"path": sys.executable, "args": argv, "timeout": wanted["timeout"] + 10}
 

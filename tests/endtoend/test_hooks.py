@@ -127,6 +127,23 @@ def test_a_hook_that_hangs_is_ended_with_its_children_at_its_timeout(
     assert not [one for one in running if one.exists() and b"97743.25" in one.read_bytes()]
 
 
+def test_a_hook_does_not_outlive_a_start_that_was_killed(rpod: Rpod, tmp_path: Path, runtime: str) -> None:
+    hooks = Hooks(tmp_path, rpod, "--runtime", runtime)
+    hooks.add("slow", f"echo $$ > {tmp_path}/pid; sleep 97743.5", "createRuntime")
+    with hooks.rpod.start("run", "--name", "c", *QUICK, "true") as starter:
+        while not (tmp_path / "pid").exists():
+            time.sleep(0.05)
+        starter.kill()
+    rpod("rm", "-f", "-t", "0", "c")
+    left = [one for one in rpod.processes() if "pause" not in one and "/userns/" not in one]
+    assert not [one for one in left if "hook" in one], left
+    try:
+        state = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        state = "Z"
+    assert state == "Z"  # dead, whether its new parent has noticed or not
+
+
 def test_only_containers_that_fit_get_a_hook(rpod: Rpod, tmp_path: Path) -> None:
     hooks = Hooks(tmp_path, rpod)
     hooks.add("by-annotation", f"echo annotation >> {hooks.said}", "prestart", annotations={"^com.example$": "y|1"})
