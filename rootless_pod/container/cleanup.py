@@ -188,6 +188,10 @@ def release(context: Context, container: Container) -> None:
     """Undo every part of a start, each by itself: one that fails does not keep the others."""
     for part in (_delete_from_runtime, _detach_network, _unmount):
         attempt(part, context, container)
+    if any(one.kind == "image" for one in container.config.request.mounts):
+        from rootless_pod.container.image_mounts import unmount_all
+
+        attempt(unmount_all, context.paths, container.id)
 
 
 def attempt(step: Callable[..., Any], *arguments: Any) -> None:

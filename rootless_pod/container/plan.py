@@ -156,10 +156,10 @@ def _planned_mounts(context: Context, request: ContainerRequest) -> tuple[Resolv
     from rootless_pod.oci.runtime import ResolvedMount
     from rootless_pod.volumes.resolve import resolve
 
-    binds = tuple(one for one in request.mounts if one.kind != "volume" and not one.overlay)
+    binds = tuple(one for one in request.mounts if one.kind not in ("volume", "image") and not one.overlay)
     planned = list(resolve(binds, paths=context.paths, image_volume="ignore"))
     for one in request.mounts:
-        if one.kind == "volume" or one.overlay:
+        if one.kind in ("volume", "image") or one.overlay:
             source = (
                 f"{context.paths.volumes}/{one.source or '(anonymous)'}/_data" if one.kind == "volume" else one.source
             )

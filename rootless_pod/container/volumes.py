@@ -25,8 +25,14 @@ def find_volumes(
     from rootless_pod.volumes.resolve import resolve
 
     known: dict[str, str] = state.get("anonymous_volumes") or {}
+    wanted = wanted_mounts(context, config, known, image_volumes)
+    images = {one.target for one in wanted if one.kind == "image"}
+    if images:
+        from rootless_pod.container.image_mounts import as_binds
+
+        wanted = as_binds(context, config.id, wanted)
     volumes = resolve(
-        wanted_mounts(context, config, known, image_volumes),
+        wanted,
         paths=context.paths,
         image_volumes=image_volumes,
         image_volume=request.process.image_volume,
@@ -34,7 +40,7 @@ def find_volumes(
         overlay_dir=f"{context.paths.container(config.id)}/overlays",
     )
     state["anonymous_volumes"] = {**known, **{one.target: one.volume for one in volumes if one.anonymous}}
-    state["mounts"] = [shown_mount(one) for one in volumes]
+    state["mounts"] = [shown_mount(one) for one in volumes if one.target not in images]
     return volumes
 
 

@@ -41,8 +41,10 @@ def _lock(paths: Paths) -> Lock:
     return Lock(f"{paths.locks}/image-mounts.lock")
 
 
-def mount_image(paths: Paths, image: Image, driver_name: str | None) -> str:
+def mount_image(paths: Paths, image: Image, driver_name: str | None, *, user: str = "") -> str:
     """Mount the image's layers read-only, or count one user more, and return the path.
+
+    With ``user`` (a container's id) the mount is for it alone and not counted.
 
     Raises:
         Refused: it is the image ``host``, or the driver fails.
@@ -52,9 +54,12 @@ def mount_image(paths: Paths, image: Image, driver_name: str | None) -> str:
 
     if image.is_host:
         raise Refused("image host is this machine itself: look at /")
-    directory = f"{mounts_directory(paths)}/{image.id}"
+    key = _key(image.id, user)
+    directory = f"{mounts_directory(paths)}/{key}"
     with _lock(paths):
-        before = _read(paths, image.id)
+        before = _read(paths, key)
+        if before is not None and user:
+            return before.path
         if before is not None:
             record = read_record(f"{directory}/mount.json")
             write_record(f"{directory}/mount.json", {**record, "count": before.count + 1})
@@ -83,6 +88,10 @@ def mount_image(paths: Paths, image: Image, driver_name: str | None) -> str:
         return mounted.path
 
 
+def _key(image_id: str, user: str) -> str:
+    return f"{image_id}.{user}" if user else image_id
+
+
 def _request(paths: Paths, image: Image, directory: str) -> RootfsRequest:
     return RootfsRequest(
         container_dir=directory,
@@ -102,16 +111,19 @@ def _clear(directory: str) -> None:
         remove_tree(directory)
 
 
-def _read(paths: Paths, image_id: str) -> MountedImage | None:
+def _read(paths: Paths, key: str) -> MountedImage | None:
     """Return what is mounted; None where nothing is any more."""
-    directory = f"{mounts_directory(paths)}/{image_id}"
+    directory = f"{mounts_directory(paths)}/{key}"
     try:
         record = read_record(f"{directory}/mount.json")
         path = f"{directory}/merged"
         if record["boot_id"] != paths.boot_id or not _is_mounted(path):
             return None
         return MountedImage(
-            image_id=image_id, path=path, count=int(record["count"]), layers=tuple(record.get("layers") or ())
+            image_id=key.partition(".")[0],
+            path=path,
+            count=int(record["count"]),
+            layers=tuple(record.get("layers") or ()),
         )
     except (RpodError, KeyError, ValueError):
         return None
@@ -123,12 +135,12 @@ def _is_mounted(path: str) -> bool:
 
 
 def mounted_images(paths: Paths) -> tuple[MountedImage, ...]:
-    """Return what is mounted in the mount namespace of this process."""
+    """Return what is mounted in the mount namespace of this process, for no container."""
     try:
         names = sorted(os.listdir(mounts_directory(paths)))
     except FileNotFoundError:
         return ()
-    return tuple(found for name in names if (found := _read(paths, name)) is not None)
+    return tuple(found for name in names if "." not in name and (found := _read(paths, name)) is not None)
 
 
 def layers_of_mounts(paths: Paths) -> set[str]:
@@ -148,7 +160,7 @@ def layers_of_mounts(paths: Paths) -> set[str]:
     return kept
 
 
-def unmount_image(paths: Paths, image_id: str, *, force: bool = False) -> bool:
+def unmount_image(paths: Paths, image_id: str, *, force: bool = False, user: str = "") -> bool:
     """Count one user less and unmount with the last (``force``: now); return False where it is not mounted.
 
     Raises:
@@ -156,9 +168,10 @@ def unmount_image(paths: Paths, image_id: str, *, force: bool = False) -> bool:
     """
     from rootless_pod.fuse.choose import driver_named
 
-    directory = f"{mounts_directory(paths)}/{image_id}"
+    key = _key(image_id, user)
+    directory = f"{mounts_directory(paths)}/{key}"
     with _lock(paths):
-        found = _read(paths, image_id)
+        found = _read(paths, key)
         if found is None:
             _clear(directory)
             return False

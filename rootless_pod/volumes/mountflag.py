@@ -6,7 +6,7 @@ Source: podman-run(1) and docker-run(1), --mount.
 from __future__ import annotations
 
 from rootless_pod.errors import Refused, Usage
-from rootless_pod.oci.mountoptions import PROPAGATION, tmpfs_options
+from rootless_pod.oci.mountoptions import PROPAGATION, bind_options, tmpfs_options
 from rootless_pod.state.names import check_name
 from rootless_pod.volumes import resolve as volumes
 
@@ -15,10 +15,11 @@ _ALIASES = {
     "dst": "destination",
     "target": "destination",
     "readonly": "ro",
+    "readwrite": "rw",
     "chown": "U",
     "volume-subpath": "subpath",
 }
-_KINDS = ("bind", "volume", "tmpfs", "ramfs", "devpts", "glob")
+_KINDS = ("bind", "volume", "tmpfs", "ramfs", "devpts", "glob", "image")
 _FLAGS = frozenset(
     [
         "ro",
@@ -42,6 +43,7 @@ _OWN_KEYS = {
     "bind": ("bind-propagation", "bind-nonrecursive", "relabel", "consistency"),
     "glob": ("bind-propagation", "bind-nonrecursive", "relabel", "consistency"),
     "volume": ("volume-nocopy", "volume-opt", "subpath", "consistency"),
+    "image": (),
     "tmpfs": ("tmpfs-size", "tmpfs-mode", "size", "mode", "uid", "gid", "consistency"),
     "ramfs": ("mode", "size"),
     "devpts": ("uid", "gid", "mode", "max"),
@@ -53,14 +55,15 @@ def parse(text: str) -> volumes.MountRequest:
 
     Raises:
         Usage: unknown kind or key, a key twice, no destination.
-        Refused: a kind that is not there (``image``), or volume options rpod can't follow.
+        Refused: a kind that is not there (``artifact``), or volume options rpod can't follow.
     """
     where = f"--mount {text}"
     values = _split(text, where)
     kind = values.pop("type", "volume")
-    if kind in ("image", "artifact"):
+    if kind == "artifact":
         raise Refused(
-            f"{where}: mounts of type {kind} are not supported", remedy="copy the files with rpod cp, or use a volume"
+            f"{where}: mounts of type {kind} are not supported",
+            remedy="extract it: rpod artifact extract, and bind that",
         )
     if kind not in _KINDS:
         raise Usage(f"invalid filesystem type {kind!r}", remedy=f"use {', '.join(_KINDS)}")
@@ -71,6 +74,8 @@ def parse(text: str) -> volumes.MountRequest:
     for key in values:
         if key not in _FLAGS and key not in _OWN_KEYS[kind]:
             raise Usage(f"{where}: {key}: invalid mount option for type {kind}")
+    if kind == "image":
+        return _image(source, target, values, where)
     if kind in ("tmpfs", "ramfs", "devpts"):
         return _made(kind, source, target, values, where)
     return _bound(kind, source, target, values, where)
@@ -119,6 +124,17 @@ def _words(values: dict[str, str]) -> list[str]:
         elif key == "idmap" and value.lower() not in ("false", "0"):
             words.append(f"idmap={value}")
     return words
+
+
+def _image(source: str, target: str, values: dict[str, str], where: str) -> volumes.MountRequest:
+    """Make the mount of an image: read-only unless ``rw=true``, where the writes go away with the container."""
+    if not source:
+        raise Usage(f"{where}: must set a source for a mount of type image")
+    if values.keys() - {"ro", "rw"}:
+        raise Usage(f"{where}: a mount of type image takes source, destination and rw")
+    writable = values.get("rw", "false").lower() in ("true", "1") or values.get("ro", "true").lower() in ("false", "0")
+    options = bind_options(["rw" if writable else "ro"], where)
+    return volumes.MountRequest(kind="image", source=source, target=target, options=options, where=where)
 
 
 def _bound(kind: str, source: str, target: str, values: dict[str, str], where: str) -> volumes.MountRequest:

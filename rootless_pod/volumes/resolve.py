@@ -26,8 +26,8 @@ _FORMAT = "write [SOURCE:]DESTINATION[:OPTIONS], as in -v ./data:/data:ro"
 class MountRequest(Frozen):
     """One ``-v`` or ``--mount``, parsed but not looked up.
 
-    ``kind`` is bind, volume, tmpfs, ramfs, devpts or glob; ``source`` a path as typed or a volume's name ("" = an
-    anonymous volume).
+    ``kind`` is bind, volume, tmpfs, ramfs, devpts, glob or image; ``source`` a path as typed, a volume's name ("" = an
+    anonymous volume) or an image's (``container/image_mounts.py`` makes a bind of it).
     """
 
     kind: str

@@ -114,7 +114,7 @@ def test_mount_keys_have_many_names(text, kind, source, options):
         ("type=bind,src=/x,dst=/y,bind-propagation=up", "bind-propagation"),
         ("type=tmpfs,dst=/y,tmpfs-mode=9", "invalid mode"),
         ("type=tmpfs,dst=/y,tmpfs-size=big", "invalid size"),
-        ("type=image,src=x,dst=/y", "not supported"),
+        ("type=artifact,src=x,dst=/y", "not supported"),
         ("type=volume,src=v,dst=/y,volume-opt=a=b", "volume options"),
     ],
 )
