@@ -184,6 +184,9 @@ class Filling:
         typed = self._typed("security_opt")
         if profile and not any(str(one).startswith("seccomp") for one in typed):
             self.values["security_opt"] = (*typed, f"seccomp={profile}")
+        for key in ("containers.keyring", "containers.enable_keyring"):
+            if self.settings.value(key) is False:
+                self.values["keyring"] = False
         address = self.settings.text("containers.host_containers_internal_ip")
         if address:
             self.values["host_address"] = address

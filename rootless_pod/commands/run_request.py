@@ -68,6 +68,7 @@ def container_request(call: Call) -> ContainerRequest:
         authfile=_authfile(call.text("authfile")),
         credentials=call.text("creds"),
         quiet=call.flag("quiet"),
+        keyring=bool(call.values.get("keyring", True)),
     )
 
 

@@ -37,6 +37,7 @@ class ContainerRequest(Frozen):
     mounts: tuple[MountRequest, ...] = ()
     volumes_from: tuple[str, ...] = ()
     secrets: tuple[SecretRequest, ...] = ()
+    keyring: bool = True  # False: it shares the session's keyring, as containers.conf may say
     auto_remove: bool = False
     remove_image: bool = False
     stop_timeout_seconds: int = 10

@@ -329,6 +329,7 @@ def _monitor(
         exit_command=exit_command(context, config),
         keep_fds=prepared.keep_fds,
         preserve_fds=preserve_fds,
+        no_new_keyring=not config.request.keyring,
         timeout_seconds=config.request.timeout_seconds or None,
         notify_socket=os.environ.get("NOTIFY_SOCKET", "") if config.request.sdnotify == "container" else "",
         env=leave_mark(dict(os.environ)),

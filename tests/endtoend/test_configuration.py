@@ -18,6 +18,7 @@ default_sysctls = ["net.ipv4.ip_unprivileged_port_start=99"]
 base_hosts_file = "none"
 log_tag = "tagged"
 umask = "0027"
+keyring = false
 volumes = ["/usr:/configured:ro"]
 no_such_key = true
 [engine]
@@ -40,6 +41,8 @@ def test_a_container_is_made_as_the_file_says_and_typed_options_win(configured: 
     assert not any("ip6-localhost" in word for word in words[5:])
     configured("create", "--name", "made", "host", "true")
     made = json.loads(configured("inspect", "made"))[0]
+    record = (configured.root / "containers" / made["Id"] / "container.json").read_text()
+    assert '"keyring":false' in record
     assert made["Config"]["StopTimeout"] == 3
 
 

@@ -37,6 +37,7 @@ CASES = [
     ),
     ("cgroups in hybrid mode not supported, drop all controllers from cgroupv2", HostUnready, 125, "crun"),
     ("creating cgroup directory `/sys/fs/cgroup/x`: Permission denied", HostUnready, 125, "cgroup"),
+    ("create keyring `3f2a`: Disk quota exceeded", HostUnready, 125, "maxkeys"),
     ("mount `/a` to `/b`: Operation not permitted", Refused, 126, "/a"),
     ("something nobody has seen", ProgramFailed, 126, "something nobody has seen"),
     ("", ProgramFailed, 126, "crun gave no reason"),
