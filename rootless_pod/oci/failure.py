@@ -110,9 +110,7 @@ def _host_failure(text: str, lower: str, *, runtime: str, doing: str) -> HostUnr
         remedy = "use --cgroups=disabled, or log in with a delegated cgroup (run: rpod doctor)"
         return HostUnready(f"cannot {doing}: {runtime}: {text}", remedy=remedy)
     if "keyring" in lower and "quota exceeded" in lower:
-        remedy = (
-            "stop some containers, or write keyring=false below [containers] in your containers.conf"
-        )
+        remedy = "stop some containers, or write keyring=false below [containers] in your containers.conf"
         return HostUnready(f"cannot {doing}: no kernel keyring is left for you (kernel.keys.maxkeys)", remedy=remedy)
     return None
 
