@@ -358,6 +358,108 @@ def block_devices_are_limited(run: Runtime) -> str:
     return said
 
 
+def pod_cgroup(run: Runtime) -> Path:
+    """Return the cgroup of the pod p, as the host sees it."""
+    path = run("pod", "inspect", "--format", "{{.CgroupPath}}", "p").splitlines()[-1]
+    if not path.startswith("/"):
+        raise Rule(f"pod inspect says its cgroup is {path!r}")
+    return CGROUPS / path.lstrip("/")
+
+
+def cgroup_of(name: str) -> Path:
+    pid = call("rpod", "inspect", "--format", "{{.State.Pid}}", name).splitlines()[-1]
+    return CGROUPS / Path(f"/proc/{pid}/cgroup").read_text().strip().removeprefix("0::/")
+
+
+def hold(size: str) -> tuple[str, ...]:
+    """A command that keeps as much memory as a buffer."""
+    return ("dd", "if=/dev/zero", "of=/dev/null", f"bs={size}", "count=1000000")
+
+
+def pod_memory_holds_for_the_sum(run: Runtime) -> str:
+    """a pod's --memory holds for the sum of its containers: two that fit alone do not fit together"""
+    run("pod", "create", "--memory", "64m", "--memory-swap", "64m", "p")
+    run("run", "-d", "--pod", "p", "--name", "one", IMAGE, *hold("40M"))
+    pod = pod_cgroup(run)
+    found = read(pod, "memory.max", "memory.swap.max")
+    expect(found, {"memory.max": str(64 * MB), "memory.swap.max": "0"}, "limits of the pod")
+    expect(cgroup_of("one").parent, pod, "the cgroup above a container")
+    time.sleep(0.5)
+    expect((pod / "memory.events").read_text().splitlines()[4], "oom_kill 0", "with one container")
+    expect((cgroup_of("one") / "memory.max").read_text().strip(), "max", "memory.max of the container itself")
+    run("run", "-d", "--pod", "p", "--name", "two", IMAGE, *hold("40M"))
+    ended = ""
+    for _ in range(100):
+        ended = run("ps", "-a", "--filter", "status=exited", "--format", "{{.Names}}")
+        if ended:
+            break
+        time.sleep(0.1)
+    if ended not in ("one", "two"):
+        raise Rule(f"ended: {ended!r}")
+    said = call("rpod", "inspect", "--format", "{{.State.ExitCode}} {{.State.OOMKilled}}", ended)
+    most = int((pod / "memory.peak").read_text()) if (pod / "memory.peak").exists() else 0
+    if most > 64 * MB:
+        raise Rule(f"the pod had {most} bytes")
+    run("pod", "rm", "-f", "-t", "0", "p")
+    expect(left(), [], "left after pod rm:")
+    return expect(said, "137 true", f"of two one ended, {ended}: exit code, OOMKilled:") + f", peak {most // MB} MB"
+
+
+def pod_processors_hold_for_the_sum(run: Runtime) -> str:
+    """a pod's --cpus holds for the sum of its containers"""
+    run("pod", "create", "--cpus", "0.5", "--cpu-shares", "512", "--cpuset-cpus", "0", "p")
+    for name in ("one", "two"):
+        run("run", "-d", "--pod", "p", "--name", name, IMAGE, "sh", "-c", "while :; do :; done")
+    pod = pod_cgroup(run)
+    found = read(pod, "cpu.max", "cpu.weight", "cpuset.cpus")
+    expect(found, {"cpu.max": "50000 100000", "cpu.weight": "20", "cpuset.cpus": "0"}, "limits of the pod")
+    spent = []
+    began = time.monotonic()
+    for pause in (2.0, 0.0):
+        spent.append(int((pod / "cpu.stat").read_text().split()[1]))
+        time.sleep(pause)
+    share = (spent[1] - spent[0]) / (time.monotonic() - began) / 1e6
+    run("pod", "rm", "-f", "-t", "0", "p")
+    if not 0.2 < share < 0.6:
+        raise Rule(f"two busy loops got {share:.2f} processors")
+    return f"two busy loops got {share:.2f} processors"
+
+
+def pod_scope_lives_as_long_as_its_containers(run: Runtime) -> str:
+    """a pod's scope outlives its infra container, takes containers of other sessions, and is made again after a stop"""
+    run("pod", "create", "--memory", "64m", "p")
+    run("run", "-d", "--pod", "p", "--name", "one", IMAGE, "sleep", "1000")
+    pod = pod_cgroup(run)
+    where = str(pod.relative_to(MANAGER).parent)
+    if not re.fullmatch(r"app\.slice/rpod-pod-[0-9a-f]{12}-[0-9a-f]{8}\.scope", where):
+        raise Rule(f"the pod lies in {where}")
+    infra = run("pod", "inspect", "--format", "{{.InfraContainerID}}", "p")
+    run("kill", infra)
+    run("wait", infra)
+    run("run", "-d", "--pod", "p", "--name", "two", IMAGE, "sleep", "1000", before=SCOPE)
+    run("exec", "two", "true")
+    for name in ("one", "two", infra):
+        expect(cgroup_of(name).parent, pod, f"the cgroup above {name[:12]}")
+    run("pod", "stop", "-t", "0", "p")
+    expect(left(), [], "left after pod stop:")
+    run("pod", "start", "p")
+    anew = pod_cgroup(run)
+    if anew == pod:
+        raise Rule("the cgroup is the old one")
+    expect(cgroup_of("two").parent, anew, "the cgroup above a container started again")
+    said = expect((anew / "memory.max").read_text().strip(), str(64 * MB), "memory.max after a stop and a start")
+    run("pod", "rm", "-f", "-t", "0", "p")
+    expect(left(), [], "left after pod rm:")
+    return said
+
+
+def pod_limits_are_refused_without_their_controller(run: Runtime) -> str:
+    """a pod's limit without its controller is refused when the pod is created"""
+    said = run("pod", "create", "--memory", "64m", "p", code=125, before=("env", "-u", "XDG_RUNTIME_DIR"))
+    run("pod", "exists", "p", code=1)
+    return said.splitlines()[0]
+
+
 RULES: tuple[Callable[[Runtime], str], ...] = (
     host_and_image_run,
     login_session_gets_a_scope,
@@ -376,6 +478,10 @@ RULES: tuple[Callable[[Runtime], str], ...] = (
     pause_says_how_to_get_a_cgroup,
     stats_say_what_the_cgroup_counts,
     block_devices_are_limited,
+    pod_memory_holds_for_the_sum,
+    pod_processors_hold_for_the_sum,
+    pod_scope_lives_as_long_as_its_containers,
+    pod_limits_are_refused_without_their_controller,
 )
 
 
@@ -398,6 +504,7 @@ def main() -> int:
             except (Rule, OSError, subprocess.TimeoutExpired) as cause:
                 state, said = "BROKEN", str(cause)
                 broken += 1
+                run("pod", "rm", "-fa", "-t", "0", code=None)
                 run("rm", "-fa", "-t", "0", code=None)
             print(f"{state:7}{rule.__doc__} ({time.monotonic() - began:.1f} s)\n         {said}", flush=True)
     doctor = call("rpod", "doctor", code=None)
