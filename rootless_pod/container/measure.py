@@ -59,13 +59,23 @@ def measure(container: Container) -> Measured:
     if not {"cpu_ns", "memory_bytes", "block_in", "pids"} <= counted.keys():
         from rootless_pod.container.processes import processes
 
-        counted = {**_from_processes(processes(container)), **counted}
+        found = processes(container)
+        if container.config.pod_id and cgroup:
+            found = [one for one in found if _lies_in(one.host_pid, cgroup)]  # not those it shares its pids with
+        counted = {**_from_processes(found), **counted}
     machine = _machine_memory()
     limit = min(counted.pop("memory_limit", machine), machine)
     received, sent = _network(container)
     return nothing.replace(
         started_ns=status.started_ns, memory_limit=limit, network_in=received, network_out=sent, **counted
     )
+
+
+def _lies_in(pid: int, cgroup: str) -> bool:
+    try:
+        return any(line[3:] == cgroup for line in read_text(f"/proc/{pid}/cgroup").splitlines() if line[:3] == "0::")
+    except OSError:
+        return False
 
 
 def _from_cgroup(path: str) -> dict[str, int]:

@@ -307,3 +307,18 @@ def test_a_killed_rpod_leaves_a_pod_that_can_be_used_and_removed(pods: Rpod) -> 
     assert list((pods.root / "pods").iterdir()) == []
     assert list((pods.root / "names" / "pods").iterdir()) == []
     assert pods.mounts() == []
+
+
+def test_top_and_stats_show_every_container_of_a_pod_once(pods: Rpod) -> None:
+    pods("pod", "create", "--share", "+pid", "seen")
+    pods("run", "-d", "--pod", "seen", "--name", "work", "img", "sleep", "1234")
+    pods("create", "--pod", "seen", "--name", "idle", "img", "true")
+    rows = [line.split() for line in pods("pod", "top", "seen", "pid", "args").splitlines()]
+    assert rows[0] == ["PID", "COMMAND"]
+    assert sorted(rows[1:]) == [["1", "/pause"], [rows[-1][0], "sleep", "1234"]]
+    assert "unknown descriptor" in pods.error("pod", "top", "seen", "nonsense")
+    usage = {one["Name"]: one for one in json.loads(pods("pod", "stats", "--no-stream", "--format", "json", "seen"))}
+    assert usage["idle"]["MemUsage"] == "-- / --"
+    assert usage["work"]["PIDS"] == "1"
+    assert usage["work"]["MemUsage"].endswith("B")
+    assert usage["work"]["Pod"] == str(inspect(pods, "seen")["Id"])[:12]
