@@ -8,7 +8,7 @@ _G = "Health"
 
 
 def _count(name: str, words: str) -> Option:
-    return Option(name=name, kind="int", metavar="COUNT", help=words, group=_G)
+    return Option(name=name, kind="uint", metavar="COUNT", help=words, group=_G)
 
 
 HEALTH: tuple[Option, ...] = (

@@ -131,7 +131,8 @@ def make_command(command: Command, name: str, panel: str | None = None) -> Typer
         help=escape(text),
         short_help=escape(command.summary),
         epilog="\n\n".join(["[bold]Examples[/bold]", *map(escape, command.examples)]) if command.examples else None,
-        options_metavar="[OPTIONS]" if command.options else "",
+        # With no word behind the name, typer would leave out the line of the usage.
+        options_metavar="[OPTIONS]" if command.options or not command.arguments else "",
         context_settings={
             "allow_interspersed_args": command.interspersed,
             "help_option_names": ["--help"] if _takes_h(command) else ["--help", "-h"],

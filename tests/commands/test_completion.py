@@ -94,7 +94,7 @@ def asked(line, environment, root):
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
-        ("rpod st", ["start", "stop"]),
+        ("rpod st", ["start", "stats", "stop"]),
         ("rpod container l", ["list", "logs", "ls"]),
         ("rpod --root ROOT start w", ["webserver", "worker"]),
         ("rpod --root=ROOT run deb", ["debian:12"]),
