@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("completion", "Print the completion script of a shell"),
     "container checkpoint": ("container_checkpoint", "Refused: a checkpoint needs root"),
     "container cleanup": ("container_cleanup", "Clean up what a stopped container left behind"),
+    "container clone": ("container_clone", "Clone an existing container"),
     "container exists": ("container_exists", "Check if a container exists"),
     "container inspect": ("container_inspect", "Display the configuration of containers"),
     "container prune": ("container_prune", "Remove all containers that do not run"),

@@ -39,7 +39,7 @@ NETWORK: tuple[Option, ...] = (
     flag("--no-hostname", "Leave /etc/hostname as the image has it", group=_G),
     text("--ip", "IPv4 address in the container", metavar="IP", group=_G),
     text("--mac-address", "MAC address in the container", metavar="MAC", group=_G),
-    _refused("--ip6", "the address comes from the network helper; choose an IPv4 address with --ip"),
+    text("--ip6", "IPv6 address in the container", metavar="IP", group=_G),
     _refused("--network-alias", _NO_BRIDGE),
     _refused("--link-local-ip", _NO_BRIDGE),
     text(

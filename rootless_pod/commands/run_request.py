@@ -146,6 +146,17 @@ def env_lines(path: str) -> tuple[str, ...]:
         raise NotFound(f"cannot read {path}: {cause.strerror}", remedy="check the path of the file") from cause
 
 
+def _ip6(text: str) -> str:
+    if text:
+        import _socket
+
+        try:
+            _socket.inet_pton(_socket.AF_INET6, text)
+        except OSError as cause:
+            raise Usage(f"--ip6 {text!r} is not an IPv6 address") from cause
+    return text
+
+
 def network_of(call: Call) -> NetworkRequest:
     """Return what the options say of the network."""
     published = tuple(mapping for word in call.texts("publish") for mapping in parse_publish(word))
@@ -160,6 +171,7 @@ def network_of(call: Call) -> NetworkRequest:
         no_hosts=call.flag("no_hosts"),
         mac_address=call.text("mac_address"),
         ip=call.text("ip"),
+        ip6=_ip6(str(call.values.get("ip6") or "")),
         hosts_file=_hosts_file(call.text("hosts_file")),
         host_address=str(call.values.get("host_address", "")),
     )

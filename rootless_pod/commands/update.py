@@ -8,12 +8,13 @@ from rootless_pod.commands.context import context_of
 from rootless_pod.commands.declare import Argument, Call, Command, text
 from rootless_pod.commands.run_options_limits import RESOURCES
 
-_LIMITS = (
+_NAMES = (
     "--blkio-weight", "--blkio-weight-device", "--cpu-period", "--cpu-quota", "--cpu-rt-period", "--cpu-rt-runtime",
     "--cpu-shares", "--cpus", "--cpuset-cpus", "--cpuset-mems", "--device-read-bps", "--device-read-iops",
     "--device-write-bps", "--device-write-iops", "--memory", "--memory-reservation", "--memory-swap",
     "--memory-swappiness", "--pids-limit",
 )  # fmt: skip
+LIMITS = tuple(one for one in RESOURCES if one.name in _NAMES)
 COMMAND = Command(
     name="update",
     summary="Update the limits of a container",
@@ -22,7 +23,7 @@ COMMAND = Command(
         "gets them when it is started."
     ),
     options=(
-        *(one for one in RESOURCES if one.name in _LIMITS),
+        *LIMITS,
         text("--restart", "Restart policy: no, always, on-failure[:N], unless-stopped", default=None, metavar="POLICY"),
     ),
     arguments=(Argument(name="CONTAINER", help="Name or id", completes="container"),),

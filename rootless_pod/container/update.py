@@ -48,8 +48,7 @@ def update(context: Context, container_id: str, changes: dict[str, Any], *, rest
             policy, retries = parse_policy(restart, auto_remove=request.auto_remove)
             request = request.replace(restart_policy=policy, restart_retries=retries)
         if changes:
-            dropped = {other: "" for key in changes for other in _INSTEAD.get(key, ()) if other not in changes}
-            process = request.process.replace(**dropped, **changes)
+            process = merged(request.process, changes)
             if container.status.is_made:
                 _apply(context, container, process, changes)
             else:
@@ -58,6 +57,12 @@ def update(context: Context, container_id: str, changes: dict[str, Any], *, rest
         path = f"{context.paths.container(container_id)}/container.json"
         write_record(path, record_of(config.replace(request=request)))
         tell(context.paths, config, "update")
+
+
+def merged(process: SpecRequest, changes: dict[str, Any]) -> SpecRequest:
+    """Return the request with other limits; what said the same in another way is dropped."""
+    dropped = {other: "" for key in changes for other in _INSTEAD.get(key, ()) if other not in changes}
+    return process.replace(**dropped, **changes)
 
 
 def _check(process: SpecRequest) -> None:

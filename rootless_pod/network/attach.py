@@ -225,7 +225,7 @@ def _refuse_for(request: NetworkRequest, wish: str, why: str, remedy: str) -> No
     """Refuse published ports and fixed addresses where the network is not ours to set up."""
     if request.publish:
         raise Usage(f"-p {request.publish[0]} with {wish}: the network {why}", remedy=remedy)
-    for option, value in (("--ip", request.ip), ("--mac-address", request.mac_address)):
+    for option, value in (("--ip", request.ip), ("--ip6", request.ip6), ("--mac-address", request.mac_address)):
         if value:
             raise Usage(f"{option} {value} with {wish}: the network {why}", remedy=f"leave out {option}")
 
@@ -247,7 +247,7 @@ def _host_for_want_of_better(
     request: NetworkRequest, reason: str, refused: tuple[tuple[str, str, str], ...], probes_dir: str
 ) -> Attachment:
     remedy = next((remedy for _name, _why, remedy in refused if remedy), "as root: apt install passt")
-    if request.publish or request.ip or request.mac_address:
+    if request.publish or request.ip or request.ip6 or request.mac_address:
         raise HostUnready(f"ports and addresses need a network of the container's own, but {reason}", remedy=remedy)
     log.notice_once(f"{probes_dir}/network.told", f"using the host's network: {reason}; to mend it, {remedy}")
     return _host(request, reason)
@@ -269,6 +269,7 @@ def _helper_request(mode: NetworkMode, request: NetworkRequest, places: _Places)
         publish=request.publish,
         mac=request.mac_address,
         ip=request.ip,
+        ip6=request.ip6,
     )
 
 

@@ -40,6 +40,7 @@ class NetworkRequest(Frozen):
     no_hosts: bool = False
     mac_address: str = ""
     ip: str = ""
+    ip6: str = ""
     hosts_file: str = ""
     """What the container's /etc/hosts begins with: a file, ``none``, ``image``, or "" for the host's."""
     host_address: str = ""

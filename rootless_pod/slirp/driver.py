@@ -77,6 +77,7 @@ class HelperRequest(Frozen):
     publish: tuple[PortMapping, ...] = ()
     mac: str = ""
     ip: str = ""
+    ip6: str = ""
 
 
 class Helper:

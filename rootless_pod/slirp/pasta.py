@@ -117,8 +117,9 @@ def argv(features: Features, request: HelperRequest) -> tuple[str, ...]:
     if request.mac:
         features.require("--ns-mac-addr", since=SINCE, wish=f"--mac-address {request.mac}")
         words += ["--ns-mac-addr", request.mac]
-    if request.ip:
-        words += ["--address", request.ip]
+    for address in (request.ip, request.ip6):
+        if address:
+            words += ["--address", address]
     return (*words, *user_words, "--netns", request.netns_path)
 
 

@@ -182,6 +182,11 @@ class Slirp4netns(Program):
                 f"--ip {request.ip}: slirp4netns gives the container address 100 of its network",
                 remedy="choose the network with --network slirp4netns:cidr=A.B.C.0/24, or use --network pasta",
             )
+        if request.ip6:
+            raise Usage(
+                f"--ip6 {request.ip6}: slirp4netns gives the container an address of fd00::/64",
+                remedy="use --network pasta, or --network slirp4netns:enable_ipv6=true for that address",
+            )
         for mapping in request.publish:
             if mapping.protocol not in ("tcp", "udp"):
                 raise Usage(f"-p {mapping}: slirp4netns forwards tcp and udp only")

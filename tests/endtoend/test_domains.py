@@ -35,3 +35,17 @@ def test_an_image_brings_its_seccomp_profile_if_that_is_wanted(img):
     finally:
         img("rm", "one")
         img("rmi", "localhost/careful")
+
+
+@pytest.mark.skipif(shutil.which("pasta") is None, reason="only pasta gives an IPv6 address that is asked for")
+def test_an_ipv6_address_is_the_containers_and_the_pods(img):
+    hexadecimal = "fd0000000000000000000000000000"
+    said = img("run", "--rm", "--network", "pasta", "--ip6", "fd00::77", "img", "cat", "/proc/net/if_inet6")
+    assert f"{hexadecimal}77" in said
+    img("pod", "create", "--name", "six", "--network", "pasta", "--ip6", "fd00::78")
+    try:
+        assert f"{hexadecimal}78" in img("run", "--rm", "--pod", "six", "img", "cat", "/proc/net/if_inet6")
+    finally:
+        img("pod", "rm", "-f", "-t", "0", "six")
+    for words in (("--network", "none", "--ip6", "fd00::77"), ("--ip6", "bogus")):
+        assert "--ip6" in img.error("run", "--rm", *words, "img", "true")

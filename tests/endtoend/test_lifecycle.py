@@ -255,3 +255,26 @@ def test_the_files_of_an_exec_session_go_with_it(img):
         time.sleep(0.05)
     assert not list(bundle.glob("exec-*"))
     img.error("container", "cleanup", "--exec", session, "one")
+
+
+def test_a_clone_has_all_of_the_original_but_its_name_and_what_was_asked(img):
+    full = img(
+        "create", "--name", "one", "--network", "none", "--label", "x=1", "--cpus", "1", "img", "sleep", "1000"
+    ).strip()
+    copied = img("container", "clone", "one").strip()
+    assert copied != full
+    assert img("inspect", "--format", "{{.Name}} {{.Config.Labels.x}}", copied) == "one-clone 1\n"
+    img("container", "clone", "one")
+    img("container", "clone", "--pids-limit", "50", "--cpu-quota", "20000", "one", "two")
+    third = img("inspect", "--format", "{{.Id}}", "two").strip()
+    record = json.loads((img.root / "containers" / third / "container.json").read_text())["container"]["request"]
+    assert record["process"]["pids_limit"] == "50"
+    assert "cpus" not in record["process"]
+    img("create", "--name", "busy", "--network", "none", "img", "sleep", "1000")
+    assert img("container", "clone", "--run", "--destroy", "busy", "busier")
+    assert state(img, "busier")["Running"]
+    img.error("container", "clone", "busier", "two")
+    img.error("container", "clone", "--force", "one")
+    img("container", "clone", "--destroy", "--force", "--name", "last", "busier", code=0)
+    names = img("ps", "-a", "--format", "{{.Names}}").split()
+    assert sorted(names) == ["last", "one", "one-clone", "one-clone1", "two"]

@@ -59,6 +59,8 @@ def test_the_users_options_replace_ours_and_stand_before_the_namespace():
 def test_address_and_mac_are_passed_on():
     words = argv(V2023, request(ip="10.0.0.9", mac="02:00:00:00:00:01"))
     assert words[words.index("--address") + 1] == "10.0.0.9"
+    both = argv(V2023, request(ip="10.0.0.9", ip6="fd12::9"))
+    assert [both[at + 1] for at, word in enumerate(both) if word == "--address"] == ["10.0.0.9", "fd12::9"]
     assert words[words.index("--ns-mac-addr") + 1] == "02:00:00:00:00:01"
 
 
