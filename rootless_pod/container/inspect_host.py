@@ -121,7 +121,9 @@ def _log(paths: Paths, container: Container) -> dict[str, Any]:
     return {
         "Type": log.driver,
         "Config": None,
-        "Path": "" if log.driver == "none" else log.path or f"{paths.container(container.id)}/ctr.log",
+        "Path": ""
+        if log.driver not in ("k8s-file", "json-file")
+        else log.path or f"{paths.container(container.id)}/ctr.log",
         "Tag": log.tag,
         "Size": _human(log.size_max or 0),
     }

@@ -95,10 +95,11 @@ class _Reading:
 
 
 def _text(message: Any) -> bytes:
-    """Return a message: a string, a list of bytes where it is not UTF-8, null where it is empty or too large."""
-    if isinstance(message, list):
-        return bytes(message)
-    return str(message).encode(errors="surrogatepass") if message is not None else b""
+    """Return a message, which conmon ends as the container did: text, or a list of bytes where it is not UTF-8."""
+    if message is None:
+        return b""
+    text = bytes(message) if isinstance(message, list) else str(message).encode(errors="surrogatepass")
+    return text.removesuffix(b"\n")
 
 
 def _entries(argv: tuple[str, ...]) -> Iterator[dict[str, Any]]:

@@ -35,7 +35,7 @@ def saying(place: Path, *entries: str) -> str:
 
 def test_lines_have_their_stream_time_and_bytes(tmp_path: Path) -> None:
     found = list(read_journal(ID, program=saying(
-        tmp_path, entry("out", 5), entry("err", 6, priority=3), entry([255, 10, 65], 7), entry(None, 8),
+        tmp_path, entry("out\n", 5), entry("err", 6, priority=3), entry([255, 10, 65], 7), entry(None, 8),
     )))  # fmt: skip
     assert [(line.stream, line.text, line.time_ns) for line in found] == [
         ("stdout", b"out", 5000), ("stderr", b"err", 6000), ("stdout", b"\xff\nA", 7000), ("stdout", b"", 8000),

@@ -458,6 +458,17 @@ def pod_limits_are_refused_without_their_controller(run: Runtime) -> str:
     said = run("pod", "create", "--memory", "64m", "p", code=125, before=("env", "-u", "XDG_RUNTIME_DIR"))
     run("pod", "exists", "p", code=1)
     return said.splitlines()[0]
+def journal_keeps_logs_and_gives_them_back(run: Runtime) -> str:
+    """the log driver journald: lines, streams and unended lines are read back, and followed to the container's end"""
+    script = "echo out; echo err >&2; sleep 1; echo later; printf end"
+    run("run", "-d", "--name", "x", "--log-driver", "journald", "--log-opt", "tag=t", IMAGE, "sh", "-c", script)
+    followed = run("logs", "-f", "x")
+    found = expect(sorted(followed.split("\n")), ["end", "err", "later", "out"], "the followed log")
+    expect(run("logs", "--tail", "2", "x"), "later\nend", "its tail")
+    tagged = call("journalctl", "-q", "-o", "cat", "CONTAINER_TAG=t", "CONTAINER_NAME=x")
+    expect("later" in tagged, True, "the journal has the tag, which")
+    run.end()
+    return found
 
 
 RULES: tuple[Callable[[Runtime], str], ...] = (
@@ -482,6 +493,7 @@ RULES: tuple[Callable[[Runtime], str], ...] = (
     pod_processors_hold_for_the_sum,
     pod_scope_lives_as_long_as_its_containers,
     pod_limits_are_refused_without_their_controller,
+    journal_keeps_logs_and_gives_them_back,
 )
 
 
