@@ -102,6 +102,8 @@ class Filling:
         for key, (dest, commands) in _ELSEWHERE.items():
             if self.command.name in commands:
                 self.put(key, dest)
+        if self.command.name == "secret create" and not self.given & {"driver", "driver_opts"}:
+            self._fill_secret_options()
         if self.command.name in _RUN:
             for key, dest in _NAMES.items():
                 self.put(key, dest)
@@ -147,6 +149,13 @@ class Filling:
         for key, dest in _DEFAULTS.items():
             if self.settings.texts(key):
                 self.values[dest] = self.settings.texts(key)
+
+    def _fill_secret_options(self) -> None:
+        prefix = "secrets.opts."
+        keys = [key for key in self.settings.values if key.startswith(prefix)]
+        self.values["driver_opts"] = tuple(
+            f"{key.removeprefix(prefix)}={self.settings.text(key)}" for key in sorted(keys)
+        )
 
     def _fill_network(self) -> None:
         """Choose the network: ``netns`` names it, else the program for one of its own; then that program's options."""

@@ -18,7 +18,10 @@ COMMAND = Command(
 )
 
 
-def main(_call: Call) -> int:
+def main(call: Call) -> int:
     """Say why there is nothing to do."""
+    from rootless_pod.state.events import emit
+
+    emit(call.paths, "system", "renumber", id="")
     os.write(2, b"rpod locks a file in each object's directory: there are no lock numbers to renew\n")
     return 0

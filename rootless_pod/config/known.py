@@ -182,7 +182,7 @@ _FAMILIES: dict[str, str] = {
     "engine.platform_to_oci_runtime.": "rpod drives crun and runc",
     "engine.service_destinations.": _NO_SERVICE,
     "engine.volume_plugins.": _NO_PLUGINS,
-    "secrets.opts.": "give options with secret create --driver-opts",
+    "secrets.opts.": _ACTS,
     "configmaps.": "rpod has no kube command",
     "farms.": "rpod builds nothing on other machines",
     "machine.": _NO_MACHINE,

@@ -140,6 +140,18 @@ def test_commands_answer_as_podman_does(store: Rpod, tmp_path: Path) -> None:
     store("secret", "rm", "three")
 
 
+def test_driver_and_options_may_come_from_containers_conf(store: Rpod, tmp_path: Path) -> None:
+    configuration = tmp_path / "containers.conf"
+    configuration.write_text(f'[secrets]\ndriver = "file"\n[secrets.opts]\npath = "{tmp_path}/kept"\n')
+    configured = store.with_options(env={"CONTAINERS_CONF": str(configuration)})
+    made = configured("secret", "create", "c1", "-", stdin=b"x").strip()
+    assert os.listdir(tmp_path / "kept") == [made]
+    configured("secret", "create", "-d", "file", "c2", "-", stdin=b"x")
+    assert os.listdir(tmp_path / "kept") == [made]
+    store("secret", "rm", "c1", "c2")
+    assert os.listdir(tmp_path / "kept") == []
+
+
 def test_a_secret_that_is_not_there_makes_no_container(store: Rpod) -> None:
     assert 'no secret with name or id "nobody"' in store.error(*QUICK, "--secret", "nobody", "bb", "true")
     assert store("ps", "-aq") == ""
