@@ -458,6 +458,8 @@ def pod_limits_are_refused_without_their_controller(run: Runtime) -> str:
     said = run("pod", "create", "--memory", "64m", "p", code=125, before=("env", "-u", "XDG_RUNTIME_DIR"))
     run("pod", "exists", "p", code=1)
     return said.splitlines()[0]
+
+
 def journal_keeps_logs_and_gives_them_back(run: Runtime) -> str:
     """the log driver journald: lines, streams and unended lines are read back, and followed to the container's end"""
     script = "echo out; echo err >&2; sleep 1; echo later; printf end"
