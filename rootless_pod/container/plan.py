@@ -36,6 +36,10 @@ def print_plan(context: Context, request: ContainerRequest) -> int:
     Raises:
         RpodError: what ``run`` would refuse.
     """
+    if request.pod or request.pod_id_file:
+        from rootless_pod.container.pod.join import planned
+
+        request = planned(context, request)
     image = _image(context, request)
     lines = _lines(context, request, image)
     sys.stdout.write("\n".join(lines) + "\n")
@@ -56,7 +60,7 @@ def _image(context: Context, request: ContainerRequest) -> Image | None:
 
 def _lines(context: Context, request: ContainerRequest, image: Image | None) -> list[str]:
     config = ContainerConfig(id=_ID, name=request.name or "(random)", created_ns=0, request=request)
-    joined_containers(context, request)
+    joined = joined_containers(context, request)
     runtime = drivers.runtime_choice(context)
     storage, storage_reason = _storage(context, image)
     host = read_host_facts()
@@ -74,6 +78,7 @@ def _lines(context: Context, request: ContainerRequest, image: Image | None) -> 
         id_map=context.namespace.id_map,
         host=host,
         volumes=_planned_mounts(context, request),
+        namespaces=_planned_namespaces(context, joined),
         cgroups_path=planned_cgroup(request.process, _ID, host.cgroups),
     )
     inner: dict[str, Any] = spec.config
@@ -98,6 +103,14 @@ def _lines(context: Context, request: ContainerRequest, image: Image | None) -> 
         *(f"note: {note}" for note in spec.notes),
         "config.json: " + jsontext.dumps(jsontext.loads(config_text(spec))),
     ]  # fmt: skip
+
+
+def _planned_namespaces(context: Context, joined: dict[str, str]) -> dict[str, str | None]:
+    """Return the namespaces to join; of a container that is to be started first, by its id in place of a process."""
+    from rootless_pod.container.lookup import read
+
+    pids = {other: read(context.paths, other).status.pid or other[:12] for other in joined.values()}
+    return {kind: f"/proc/{pids[other]}/ns/{kind}" for kind, other in joined.items() if kind != "network"}
 
 
 def _namespace(one: dict[str, Any]) -> str:

@@ -5,6 +5,8 @@ Source: Documentation/admin-guide/cgroup-v2.rst; the conversions are those of cr
 
 from __future__ import annotations
 
+from rootless_pod.spec.blockio import block_files
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -12,17 +14,15 @@ if TYPE_CHECKING:
 _PERIOD = 100_000
 
 
-def unified_values(resources: dict[str, Any]) -> dict[str, str]:
-    """Return what to write into which file, in an order the kernel takes."""
+def unified_values(resources: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what to write into which file, in an order the kernel takes; a file may come twice."""
     values: dict[str, str] = {}
     values.update(_memory(resources.get("memory", {})))
     values.update(_cpu(resources.get("cpu", {})))
     limit = resources.get("pids", {}).get("limit", 0)
     if limit:
         values["pids.max"] = _or_max(limit)
-    values.update(_block_io(resources.get("blockIO", {})))
-    values.update(resources.get("unified", {}))
-    return values
+    return [*values.items(), *block_files(resources.get("blockIO", {})), *resources.get("unified", {}).items()]
 
 
 def _or_max(number: int) -> str:
@@ -58,21 +58,3 @@ def _cpu(section: dict[str, Any]) -> dict[str, str]:
 def weight_of(shares: int) -> int:
     """Return the weight (1 to 10000) that stands for shares (2 to 262144)."""
     return 1 + (max(shares, 2) - 2) * 9999 // 262142
-
-
-def _block_io(section: dict[str, Any]) -> dict[str, str]:
-    values: dict[str, str] = {}
-    if section.get("weight"):
-        values["io.weight"] = f"default {1 + (section['weight'] - 10) * 9999 // 990}"
-    lines: dict[str, list[str]] = {}
-    for key, word in (
-        ("throttleReadBpsDevice", "rbps"),
-        ("throttleWriteBpsDevice", "wbps"),
-        ("throttleReadIOPSDevice", "riops"),
-        ("throttleWriteIOPSDevice", "wiops"),
-    ):
-        for one in section.get(key, ()):
-            lines.setdefault(f"{one['major']}:{one['minor']}", []).append(f"{word}={one['rate']}")
-    if lines:
-        values["io.max"] = "\n".join(f"{device} {' '.join(words)}" for device, words in lines.items())
-    return values

@@ -224,6 +224,16 @@ def test_the_exit_policy_stops_a_pod_with_its_last_container(pods: Rpod) -> None
     assert "invalid pod exit policy" in pods.error("pod", "create", "--exit-policy", "later")
 
 
+def test_a_dry_run_shows_the_namespaces_of_the_pod_and_makes_nothing(pods: Rpod) -> None:
+    pods("pod", "create", "plan")
+    infra = str(inspect(pods, "plan")["InfraContainerID"])
+    said = pods("run", "--pod", "plan", "--dry-run", "img", "true")
+    assert f"uts=/proc/{infra[:12]}/ns/uts" in said
+    assert inspect(pods, "plan")["State"] == "Created"
+    pods("run", "--pod", "new:later", "--dry-run", "img", "true")
+    pods("pod", "exists", "later", code=1)
+
+
 def test_processes_and_user_namespace_are_shared_on_request(pods: Rpod) -> None:
     pods("pod", "create", "--share", "+pid", "tree")
     pods("run", "-d", "--pod", "tree", "img", "sleep", "4321")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from rootless_pod.container.limits import LIMITS
 from rootless_pod.container.request import ContainerRequest
 from rootless_pod.errors import Conflict, Corrupt, NotFound
 from rootless_pod.state.pods import PodLock
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from rootless_pod.paths import Paths
     from rootless_pod.spec.request import SpecRequest
 
-LIMITS = (
-    "memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpu_quota", "cpu_period", "cpuset_cpus",
-    "cpuset_mems", "pids_limit", "cgroup_conf",
-)  # fmt: skip
 _SHORT_ID = 12
 _MOUNT_POINTS = ("dev", "proc", "run", "sys")
 

@@ -34,6 +34,24 @@ def join(context: Context, request: ContainerRequest) -> ContainerRequest:
         pod = read(context.paths, find_id(context.paths, word))
     _refuse(context.paths, request, pod)
     infra.ensure(context, pod)
+    return _joined(request, pod)
+
+
+def planned(context: Context, request: ContainerRequest) -> ContainerRequest:
+    """Return what ``join`` would, and make nothing; for a pod that is not there yet the request stays as it is.
+
+    Raises:
+        NotFound, Usage: as ``join``.
+    """
+    word = _word(request)
+    if word.startswith(NEW):
+        return request
+    pod = read(context.paths, find_id(context.paths, word))
+    _refuse(context.paths, request, pod)
+    return _joined(request, pod)
+
+
+def _joined(request: ContainerRequest, pod: PodConfig) -> ContainerRequest:
     holder = f"container:{pod.infra_id}" if pod.infra_id else ""
     network = request.network
     if "net" in pod.request.share and not network.mode:

@@ -107,7 +107,7 @@ def _make(paths: Paths, pod: PodConfig, delegation: Delegation) -> str:
     os.makedirs(directory, exist_ok=True)
     # Noted before it is used: whoever is killed after this leaves a cgroup that the removal of the pod finds.
     write_record(f"{_directory(paths)}/{pod.id}.json", {"cgroup": path})
-    for file, value in unified_values(resources).items():
+    for file, value in unified_values(resources):
         _write(directory, file, value, process)
     cgroups.enable_controllers(path, found.controllers, leaf="rpod")
     return path
