@@ -74,9 +74,10 @@ def cleanup(context: Context, container_id: str, *, remove: bool = False) -> Sta
 
 def restart(context: Context, container_id: str) -> None:
     """Start a container again whose restart is due; one that is not, or is gone, is left alone."""
-    from rootless_pod.container.restart_policy import make
+    from rootless_pod.container.restart_policy import make, start_infra
 
     try:
+        start_infra(context, read(context.paths, container_id))
         with ContainerLock(context.paths, container_id):
             make(context, settle(context, read(context.paths, container_id)))
     except NotFound:

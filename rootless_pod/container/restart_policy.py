@@ -140,6 +140,22 @@ def cancel(context: Context, container: Container) -> None:
     write_state(context.paths, container.id, {**left, "stopped_by_user": True})
 
 
+def start_infra(context: Context, container: Container) -> None:
+    """Start the infra container of the pod of a container whose start is due; the caller holds no lock.
+
+    Others that it needs are left alone: the user may have stopped them.
+    """
+    from rootless_pod.container.dependents import start_needed
+    from rootless_pod.container.lookup import read
+
+    if container.config.pod_id and container.state.get("restart"):
+        needed = container.config.dependencies
+        try:
+            start_needed(context, [one for one in needed if read(context.paths, one).config.is_infra])
+        except RpodError as cause:
+            log.debug(f"start of the infra container: {cause}")  # the start that needs it says so
+
+
 def make(context: Context, container: Container) -> None:
     """Start a container whose start is due; the caller holds the lock.
 

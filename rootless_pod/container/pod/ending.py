@@ -36,6 +36,6 @@ def member_ended(context: Context, config: ContainerConfig) -> None:
 
 
 def _is_alive(container: Container) -> bool:
-    """Tell whether it runs, or is being started."""
+    """Tell whether it runs, is being started, or waits to be started again by its restart policy."""
     status = container.status
-    return status.is_running or (status.name == CREATED and status.unsettled)
+    return status.is_running or (status.name == CREATED and status.unsettled) or bool(container.state.get("restart"))
