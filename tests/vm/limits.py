@@ -473,6 +473,64 @@ def journal_keeps_logs_and_gives_them_back(run: Runtime) -> str:
     return found
 
 
+def _pid() -> str:
+    return call("rpod", "inspect", "--format", "{{.State.Pid}}", "x").splitlines()[-1]
+
+
+def _wait_for(words: str, what: str, seconds: float = 20) -> None:
+    """Wait until inspect says ``words`` of x."""
+    deadline = time.monotonic() + seconds
+    while (found := call("rpod", "inspect", "--format", what, "x").splitlines()[-1]) != words:
+        if time.monotonic() > deadline:
+            raise Rule(f"{what} is {found!r}, not {words!r}")
+        time.sleep(0.1)
+
+
+def restarts_keep_the_limits(run: Runtime) -> str:
+    """a container that its restart policy or a health check starts again has its limits again"""
+    cgroup = run.start(*ALL, "--restart", "always", "--stop-timeout", "1", "--health-cmd", "test ! -e /dev/shm/sick",
+                       "--health-interval", "300ms", "--health-retries", "1", "--health-on-failure", "restart")  # fmt: skip
+    wanted = read(cgroup, "memory.max", "pids.max", "cpu.max")
+    found = {}
+    for count, action in (("1", ("kill", "-9", _pid())), ("2", ("rpod", "exec", "x", "touch", "/dev/shm/sick"))):
+        call(*action)
+        _wait_for(f"running {count}", "{{.State.Status}} {{.RestartCount}}")
+        place = CGROUPS / Path(f"/proc/{_pid()}/cgroup").read_text().strip().removeprefix("0::/")
+        found = read(place, "memory.max", "pids.max", "cpu.max")
+        expect(found, wanted, f"limits after restart {count}")
+        _wait_for("healthy", "{{.State.Health.Status}}")
+    run.end()
+    expect(left(), [], "left after the end:")
+    return str(found)
+
+
+def units_hear_that_it_is_ready(run: Runtime) -> str:
+    """a unit of Type=notify is active once the container is ready, its main process is the monitor"""
+    said = []
+    for mode, more in (("conmon", ()), ("healthy", ("--health-cmd", "true", "--health-interval", "300ms"))):
+        words = run.argv("run", "-d", "--name", "x", "--net", "none", "--sdnotify", mode, *more, IMAGE, "sleep", "1000")
+        call(
+            "systemd-run",
+            "--user",
+            "--quiet",
+            "--unit",
+            f"own-{mode}",
+            "-p",
+            "Type=notify",
+            "-p",
+            "NotifyAccess=all",
+            *words,
+        )
+        shown = call("systemctl", "--user", "show", f"own-{mode}", "-p", "ActiveState", "-p", "MainPID").splitlines()
+        monitor = call("rpod", "inspect", "--format", "{{.State.ConmonPid}}", "x").splitlines()[-1]
+        expect(sorted(shown), ["ActiveState=active", f"MainPID={monitor}"], mode)
+        said.append(f"{mode}: active")
+        run.end()
+        call("systemctl", "--user", "stop", f"own-{mode}", code=None)
+        call("systemctl", "--user", "reset-failed", f"own-{mode}", code=None)
+    return ", ".join(said)
+
+
 RULES: tuple[Callable[[Runtime], str], ...] = (
     host_and_image_run,
     login_session_gets_a_scope,
@@ -496,6 +554,8 @@ RULES: tuple[Callable[[Runtime], str], ...] = (
     pod_scope_lives_as_long_as_its_containers,
     pod_limits_are_refused_without_their_controller,
     journal_keeps_logs_and_gives_them_back,
+    restarts_keep_the_limits,
+    units_hear_that_it_is_ready,
 )
 
 
