@@ -210,7 +210,7 @@ def _labels(request: ContainerRequest, image: Image | None) -> dict[str, str]:
 
 
 def stop_signal(request: ContainerRequest, image: Image | None) -> int:
-    """Return the number of the signal that stops the container: option, image, SIGTERM.
+    """Return the number of the signal that stops the container: option, image, what a systemd in it takes, SIGTERM.
 
     Raises:
         Usage: the option names no signal.
@@ -223,7 +223,9 @@ def stop_signal(request: ContainerRequest, image: Image | None) -> int:
             return parse_signal(image.config.stop_signal)
         except Usage:
             return 15
-    return 15
+    from rootless_pod.spec.process import SYSTEMD_STOP_SIGNAL, runs_systemd
+
+    return SYSTEMD_STOP_SIGNAL if runs_systemd(request.process.systemd, _shown_command(request, image)) else 15
 
 
 def parse_signal(text: str) -> int:

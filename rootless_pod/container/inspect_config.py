@@ -5,6 +5,7 @@ from __future__ import annotations
 from rootless_pod.errors import RpodError
 from rootless_pod.frozen import Frozen
 from rootless_pod.jsontext import Map, NoList, NoMap
+from rootless_pod.spec.process import runs_systemd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ def inspect_config(container: Container, facts: ProcessFacts) -> dict[str, Any]:
         "StopSignal": config.stop_signal,
         **_health(request.health),
         "CreateCommand": list(request.create_command),
+        **({"SystemdMode": True} if runs_systemd(process.systemd, config.command) else {}),
         **_secrets(request.secrets),
         "Umask": process.umask or "0022",
         "Timeout": request.timeout_seconds,

@@ -242,9 +242,7 @@ class _Making(Frozen):
         mode = self.request.systemd.lower()
         if mode not in ("true", "false", "always"):
             raise Usage(f"--systemd: {self.request.systemd!r} is not a mode", remedy="use true, false or always")
-        wanted = mode == "always" or (
-            mode == "true" and (args[0] in _SYSTEMD_PATHS or os.path.basename(args[0]) == "systemd")
-        )
+        wanted = process.runs_systemd(mode, args)
         if wanted and self.host.cgroups.layout != "v2" and mode == "always":
             raise HostUnready(
                 f"--systemd always needs cgroups v2, and this machine has {self.host.cgroups.layout}",
@@ -360,7 +358,7 @@ class _Making(Frozen):
     def _annotations(self, *, systemd: bool) -> dict[str, str]:
         annotations = {"io.container.manager": "rpod"}
         if systemd:
-            annotations["org.opencontainers.image.stopSignal"] = _SYSTEMD_STOP_SIGNAL
+            annotations["org.opencontainers.image.stopSignal"] = str(process.SYSTEMD_STOP_SIGNAL)
         if KEEP_GROUPS in self.request.groups:
             annotations["run.oci.keep_original_groups"] = "1"
         annotations.update(parse_pair(text, "--annotation") for text in self.request.annotations)

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import os
+
 from rootless_pod import jsontext
 from rootless_pod.errors import Refused, Usage
 from rootless_pod.spec.quantities import parse_int
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CANNOT_INVOKE = 126
 INIT_TARGET = "/run/rpod-init"
+SYSTEMD_STOP_SIGNAL = 37  # SIGRTMIN+3
+_SYSTEMD_PATHS = ("/usr/sbin/init", "/sbin/init", "/usr/local/sbin/init")
 _PROXY_NAMES = [
     "http_proxy",
     "https_proxy",
@@ -253,3 +257,10 @@ def choose_personality(text: str) -> str:
     if name not in ("LINUX", "LINUX32"):
         raise Usage(f"--personality {text}: no such execution domain", remedy="use LINUX or LINUX32")
     return name
+
+
+def runs_systemd(mode: str, args: tuple[str, ...]) -> bool:
+    """Tell whether the container is prepared for a systemd in it: ``--systemd`` and its command say so."""
+    if mode.lower() == "true" and args:
+        return args[0] in _SYSTEMD_PATHS or os.path.basename(args[0]) == "systemd"
+    return mode.lower() == "always"

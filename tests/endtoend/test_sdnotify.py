@@ -88,3 +88,24 @@ def test_ignore_says_nothing_and_a_start_follows_what_create_said(systemd: Syste
 def test_healthy_without_a_health_check_is_refused(img: Rpod) -> None:
     said = img.error("create", "--sdnotify", "healthy", "img", "true")
     assert 'sdnotify policy "healthy" requires a healthcheck to be set' in said
+
+
+def test_a_systemd_in_the_container_is_stopped_by_its_own_signal(img: Rpod) -> None:
+    for name, words in (
+        ("by-path", ["host", "/sbin/init"]),
+        ("always", ["--systemd", "always", "host", "sleep", "9"]),
+        ("given", ["--stop-signal", "INT", "host", "/usr/lib/systemd/systemd"]),
+        ("off", ["--systemd", "false", "img", "/sbin/init"]),
+        ("image", ["img", "/sbin/init"]),
+    ):
+        img("create", "--name", name, *NO_NETWORK, *words)
+    form = "{{.Config.StopSignal}}"
+    # Source: podman 4.3.1; 37 is SIGRTMIN+3, see systemd(1)
+    assert [field(img, name, form) for name in ("by-path", "always", "given", "off", "image")] == [
+        "37",
+        "37",
+        "2",
+        "15",
+        "15",
+    ]
+    assert field(img, "always", "{{.Config.SystemdMode}}") == "true"

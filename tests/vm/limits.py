@@ -477,22 +477,23 @@ def _pid() -> str:
     return call("rpod", "inspect", "--format", "{{.State.Pid}}", "x").splitlines()[-1]
 
 
-def _wait_for(words: str, what: str, seconds: float = 20) -> None:
+def _wait_for(words: str, what: str, seconds: float = 90) -> None:
     """Wait until inspect says ``words`` of x."""
     deadline = time.monotonic() + seconds
     while (found := call("rpod", "inspect", "--format", what, "x").splitlines()[-1]) != words:
         if time.monotonic() > deadline:
-            raise Rule(f"{what} is {found!r}, not {words!r}")
+            error = call("rpod", "inspect", "--format", "{{.State.Error}}", "x")
+            raise Rule(f"{what} is {found!r}, not {words!r}; its error: {error!r}")
         time.sleep(0.1)
 
 
 def restarts_keep_the_limits(run: Runtime) -> str:
     """a container that its restart policy or a health check starts again has its limits again"""
-    cgroup = run.start(*ALL, "--restart", "always", "--stop-timeout", "1", "--health-cmd", "test ! -e /dev/shm/sick",
+    cgroup = run.start(*ALL, "--restart", "always", "--stop-timeout", "1", "--health-cmd", "[ ! -e /dev/shm/sick ]",
                        "--health-interval", "300ms", "--health-retries", "1", "--health-on-failure", "restart")  # fmt: skip
     wanted = read(cgroup, "memory.max", "pids.max", "cpu.max")
     found = {}
-    for count, action in (("1", ("kill", "-9", _pid())), ("2", ("rpod", "exec", "x", "touch", "/dev/shm/sick"))):
+    for count, action in (("1", ("kill", "-9", _pid())), ("2", ("rpod", "exec", "x", "sh", "-c", ": > /dev/shm/sick"))):
         call(*action)
         _wait_for(f"running {count}", "{{.State.Status}} {{.RestartCount}}")
         place = CGROUPS / Path(f"/proc/{_pid()}/cgroup").read_text().strip().removeprefix("0::/")
