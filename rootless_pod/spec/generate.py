@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from rootless_pod.userns.idmap import IdMap, IdRange
 
 OCI_VERSION = "1.0.2"
-_SYSTEMD_PATHS = ("/usr/sbin/init", "/sbin/init", "/usr/local/sbin/init")
 _SECCOMP_LABEL = "io.containers.seccomp.profile"
-_SYSTEMD_STOP_SIGNAL = "37"  # SIGRTMIN+3
 _HOST_NAME_MAX = 64
 
 
