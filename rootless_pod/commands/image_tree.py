@@ -39,7 +39,8 @@ def main(call: Call) -> int:
     ]
     lines.append("Image Layers" if image.layers else "No Image Layers")
     if call.flag("whatrequires"):
-        lines += _above(call.paths, image.layers, images, "")
+        lines += [_LAST + _layer(call.paths, image.layers, images)] if image.layers else []
+        lines += _above(call.paths, image.layers, images, _BLANK)
     else:
         for position in range(len(image.layers)):
             last = position == len(image.layers) - 1

@@ -152,7 +152,7 @@ def prepare(
         from rootless_pod.volumes.ownership import chown_sources
 
         chown_sources(volumes, spec.owner, home=os.environ.get("HOME", ""))
-    prepare_rootfs(rootfs, spec)
+    prepare_rootfs(rootfs, spec, own=paths.graphroot)
     if request.secrets:
         secrets.write_files(paths, bundle, request.secrets, spec, context.namespace.id_map)
     _write_names(context, config, bundle, network, spec)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rootless_pod.userns.idmap import IdRange
 
 
-def prepare_rootfs(rootfs: str, spec: Spec) -> None:
+def prepare_rootfs(rootfs: str, spec: Spec, *, own: str = "") -> None:
     """Make missing directories and append rows; no symbolic link of the image leads out of ``rootfs``.
 
     Idempotent as far as ``generate`` is: it asks only for what it did not find.
@@ -23,7 +23,7 @@ def prepare_rootfs(rootfs: str, spec: Spec) -> None:
     Raises:
         Refused: the tree does not allow it (a file in the way, a full or read-only file system).
     """
-    _require_reachable(rootfs, spec.mapping)
+    _require_reachable(rootfs, spec.mapping, own)
     read_only = bool(spec.config["root"]["readonly"])
     mounted = [mount["destination"] for mount in spec.config["mounts"] if mount["destination"] != "/"]
     for path, owner in spec.directories:
@@ -47,8 +47,10 @@ def prepare_rootfs(rootfs: str, spec: Spec) -> None:
             ) from cause
 
 
-def _require_reachable(rootfs: str, mapping: UserMapping) -> None:
+def _require_reachable(rootfs: str, mapping: UserMapping, own: str) -> None:
     """Check that root of the container's own namespace can enter every directory above its root file system.
+
+    Those from ``own`` down are rpod's, and opened (o+x) where that is needed; what lies in them stays private.
 
     Where the directories' owner is mapped (keep-id), it can; with nomap it is a stranger to them.
     """
@@ -60,6 +62,10 @@ def _require_reachable(rootfs: str, mapping: UserMapping) -> None:
         if not status.st_mode & stat.S_IXOTH and not (
             _mapped(mapping.uids, status.st_uid) and _mapped(mapping.gids, status.st_gid)
         ):
+            if own and f"{directory}/".startswith(f"{own}/"):
+                os.chmod(directory, stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
+                directory = os.path.dirname(directory)
+                continue
             raise Refused(
                 f"the container's root could not enter {directory}: it is yours, and your id is not mapped",
                 remedy=f"chmod o+x {directory}, or keep containers elsewhere with --root DIR",
