@@ -6,6 +6,7 @@ import sys
 import time
 
 from rootless_pod.commands.declare import Call, Command, flag, text, texts
+from rootless_pod.commands.moment import moment_ns
 from rootless_pod.errors import Refused, Usage
 from rootless_pod.state.eventlog import Event, follow_events, read_events
 
@@ -47,8 +48,8 @@ def main(call: Call) -> int:
     if call.globals.events_backend == "none":
         raise Refused("no events are kept or read: --events-backend none", remedy="leave the option out")
     now = time.time_ns()
-    since_ns = moment(call.text("since"), "--since", now, ahead=False)
-    until_ns = moment(call.text("until"), "--until", now, ahead=True)
+    since_ns = moment_ns(call.text("since"), "--since", ahead=False, now_ns=now)
+    until_ns = moment_ns(call.text("until"), "--until", ahead=True, now_ns=now)
     fits = parse_filters(call.texts("filter"))
     shown = formatter(call.text("format"), whole=call.flag("no_trunc"))
     directory = call.paths.events
@@ -64,34 +65,6 @@ def main(call: Call) -> int:
             sys.stdout.write(shown(event))
             sys.stdout.flush()
     return 0
-
-
-def moment(word: str, option: str, now_ns: int, *, ahead: bool) -> int | None:
-    """Return ns since the epoch of a time or a span; None for "". ``ahead``: a span is counted from now on.
-
-    Source: podman's ParseInputTime: seconds since 1970, RFC 3339 with or without zone and time, or a Go duration.
-
-    Raises:
-        Usage: it is none of these.
-    """
-    if not word:
-        return None
-    from rootless_pod.commands.quantity import parse_duration
-    from rootless_pod.commands.times import parse_time
-
-    if word.replace(".", "", 1).isdigit():
-        return int(float(word) * 1_000_000_000)
-    try:
-        return int(parse_time(word) * 1_000_000_000)
-    except ValueError:
-        pass
-    negative = word.startswith("-")
-    try:
-        span = parse_duration(word.removeprefix("-"))
-    except ValueError:
-        remedy = "write 2026-01-31T10:00:00Z, seconds since 1970, or a span such as 10m or 1h30m"
-        raise Usage(f"{option} {word!r} is neither a time nor a span", remedy=remedy) from None
-    return now_ns + span if ahead != negative else now_ns - span
 
 
 def parse_filters(words: tuple[str, ...]) -> Callable[[Event], bool]:

@@ -6,8 +6,9 @@ import os
 import time
 
 from rootless_pod.commands.declare import Argument, Call, Command, Option, flag, text
+from rootless_pod.commands.moment import moment_ns
 from rootless_pod.commands.selection import LATEST, selected
-from rootless_pod.errors import Refused, Usage
+from rootless_pod.errors import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ COMMAND = Command(
         text("--since", "Only lines since a time (RFC 3339, seconds since 1970) or a span such as 10m", metavar="TIME"),
         Option(name="--tail", kind="int", default=-1, metavar="LINES", help="Only the last lines (-1: all)"),
         flag("--timestamps", "Put the time before each line", "-t"),
-        text("--until", "Only lines until a time or a span", metavar="TIME"),
+        text("--until", "Only lines until a time, or a span from now", metavar="TIME"),
     ),
     arguments=(Argument(name="CONTAINERS", kind="many", help="Names or ids", completes="container"),),
     examples=("rpod logs web", "rpod logs -f --tail 20 web", "rpod logs --since 10m web db"),
@@ -97,8 +98,8 @@ def _lines(call: Call, container: Container, place: int) -> Iterator[tuple[int, 
     log = container.config.request.log
     tail = call.number("tail")
     wanted: dict[str, Any] = {
-        "since_ns": moment_ns(call.text("since"), "--since"),
-        "until_ns": moment_ns(call.text("until"), "--until"),
+        "since_ns": moment_ns(call.text("since"), "--since", ahead=False),
+        "until_ns": moment_ns(call.text("until"), "--until", ahead=True),
         "tail": tail if tail is not None and tail >= 0 else None,
         "follow": call.flag("follow") and container.status.is_running,
         "conmon": (container.state.get("conmon_pid", 0), container.state.get("conmon_started")),
@@ -148,27 +149,3 @@ def _write_whole(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
-
-
-def moment_ns(word: str, option: str) -> int | None:
-    """Return ns since the epoch of a time, or of a span before now; None for "".
-
-    Raises:
-        Usage: it is neither.
-    """
-    if not word:
-        return None
-    from rootless_pod.commands.quantity import parse_duration
-    from rootless_pod.commands.times import parse_time
-
-    if word.replace(".", "", 1).isdigit():
-        return int(float(word) * 1_000_000_000)
-    try:
-        return int(parse_time(word) * 1_000_000_000)
-    except ValueError:
-        pass
-    try:
-        return time.time_ns() - int(parse_duration(word))
-    except ValueError:
-        remedy = "write 2026-01-31T10:00:00Z, or 10m, or 1h30m"
-        raise Usage(f"{option} {word!r} is neither a time nor a span", remedy=remedy) from None
