@@ -105,8 +105,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rpod", required=True)
     parser.add_argument("-n", type=int, default=3, help="rounds")
-    parser.add_argument("--many", type=int, default=100)
-    parser.add_argument("--stopped", type=int, default=500)
+    parser.add_argument("--many", type=int, default=100, help="running containers; 0: leave that out")
+    parser.add_argument("--stopped", type=int, default=500, help="ended containers; 0: leave that out")
     parser.add_argument("--parallel", type=int, default=32)
     parser.add_argument("--markdown")
     options = parser.parse_args()
@@ -123,9 +123,11 @@ def main() -> None:
         scale.warm_up()
         for _ in range(options.n):
             scale.parallel(options.parallel)
-            scale.many(options.many)
+            if options.many:
+                scale.many(options.many)
             print("\n".join(scale.lines()), flush=True)
-        scale.stopped(options.stopped)
+        if options.stopped:
+            scale.stopped(options.stopped)
     finally:
         stores.end()
     lines += scale.lines()

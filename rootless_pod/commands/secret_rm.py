@@ -23,7 +23,7 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Remove each secret and print its id."""
-    from rootless_pod.secrets.store import names_of_all
+    from rootless_pod.secrets.store import names_of_all, sweep
 
     words = call.many("secret")
     if bool(words) == call.flag("all"):
@@ -39,6 +39,8 @@ def main(call: Call) -> int:
             from rootless_pod.commands.report import report
 
             code = report(error)
+    if call.flag("all"):
+        sweep(call.paths)
     return code
 
 

@@ -231,9 +231,11 @@ def sweep(context: Context, *, force: bool = False) -> None:
         holder = names.owner(directory, name)
         if holder is not None and not os.path.isdir(paths.container(holder)):
             names.release(directory, name, holder)
+    from rootless_pod.secrets.store import sweep as sweep_secrets
     from rootless_pod.volumes.volume import sweep as sweep_volumes
 
     attempt(sweep_volumes, paths)
+    attempt(sweep_secrets, paths)
 
 
 def _is_orphan(context: Context, container_id: str) -> bool:

@@ -137,6 +137,13 @@ def _read(paths: Paths, secret_id: str) -> Secret | None:
         raise Corrupt(f"the record of secret {secret_id} is damaged", remedy=f"rpod secret rm {secret_id}") from cause
 
 
+def sweep(paths: Paths) -> None:
+    """Remove what killed commands left of secrets; a store that never had one stays without their directories."""
+    if os.path.isdir(_root(paths)):
+        with _lock(paths):
+            _sweep(paths)
+
+
 def _sweep(paths: Paths) -> None:
     """Remove what a killed command left: records whose name never became theirs; their data too, where it can be."""
     for secret_id in os.listdir(_root(paths)):
@@ -146,7 +153,10 @@ def _sweep(paths: Paths) -> None:
             found = _read(paths, secret_id)
         except Corrupt:
             continue  # shown as such until it is removed
-        if found is None or names.owner(paths.names("secrets"), found.name) == secret_id:
+        if found is None:
+            _forget(paths, secret_id)  # its maker was killed before it wrote the record: we hold the lock
+            continue
+        if names.owner(paths.names("secrets"), found.name) == secret_id:
             continue
         try:
             open_driver(found.driver, found.options).delete(secret_id)

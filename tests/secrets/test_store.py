@@ -70,6 +70,18 @@ def test_the_size_is_podmans(paths: Paths, size: int) -> None:
     assert files(paths) == []
 
 
+def test_a_sweep_takes_secrets_that_never_got_their_name_or_their_record(paths: Paths) -> None:
+    store.sweep(paths)
+    assert not os.path.exists(f"{paths.graphroot}/secrets")
+    kept, lost = store.create(paths, "kept", b"a"), store.create(paths, "lost", b"b")
+    os.unlink(f"{paths.names('secrets')}/lost")
+    os.mkdir(f"{paths.graphroot}/secrets/{'0' * len(lost.id)}")
+    store.sweep(paths)
+    assert sorted(os.listdir(f"{paths.graphroot}/secrets")) == sorted([kept.id, "filedriver"])
+    assert store.read_data(kept) == b"a"
+    assert not any(lost.id in path for path in files(paths))
+
+
 def test_what_a_killed_create_left_goes_with_the_next(paths: Paths) -> None:
     kept = store.create(paths, "kept", b"x")
     half = store.create(paths, "half", b"y")
