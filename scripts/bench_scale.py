@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bench import Stores, Tool, images, row, write_between
+from worlds import processes
 
 BEGIN, END = "<!-- bench-scale:begin -->", "<!-- bench-scale:end -->"
 IMAGE = "localhost/img:latest"
@@ -23,7 +24,7 @@ class Scale:
     """The timings of both tools: label → tool's name → milliseconds."""
 
     def __init__(self, stores: Stores) -> None:
-        self.tools = stores.tools
+        self.tools, self.places = stores.tools, (stores.place, stores.run_place)
         self.times: dict[str, dict[str, list[float]]] = {}
 
     def time(self, label: str, tool: Tool, *words: str) -> None:
@@ -88,9 +89,19 @@ class Scale:
             ]  # fmt: skip
             said = [one.communicate()[1] for one in running]
             self.note(f"{count} parallel `run --rm`", tool, (time.perf_counter() - began) * 1000)
+            self.await_rest()
             failed = [text.decode() for one, text in zip(running, said, strict=True) if one.returncode]
             if failed:
                 raise SystemExit(f"{tool.name}: {len(failed)} of {count} runs failed, one with: {failed[0]}")
+
+    def await_rest(self) -> None:
+        """Wait for what a tool still has to clean up after its last run: it would take time from the other one's next."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            lines = [" ".join(words) for _pid, words in processes()]
+            if not any(str(place) in line for place in self.places for line in lines):
+                return
+            time.sleep(0.1)
 
     def lines(self) -> list[str]:
         goals = {"stopped: `ps": 0.3, "parallel": 0.4}
