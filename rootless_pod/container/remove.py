@@ -122,14 +122,29 @@ def take_away(context: Context, container: Container, *, volumes: bool) -> None:
             attempt(_remove_volume, context, name)
     if container.config.dependencies:
         drop(paths, container.id, container.config.dependencies)
-    gone = f"{paths.containers}/{_REMOVING}{container.id}"
-    os.rename(paths.container(container.id), gone)
+    gone = _set_aside(paths, container.id)
     names.release(paths.names("containers"), container.config.name, container.id)
     drop_bundle(context, container.id)
     attempt(_delete_tree, gone)
     tell(paths, container.config, "remove")
     if container.config.request.remove_image and container.config.image_id:
         attempt(_remove_image, context, container.config.image_name or container.config.image_id)
+
+
+def _set_aside(paths: Paths, container_id: str) -> str:
+    """Rename the container's directory to one being removed, and return its path.
+
+    An infra container is made again under its id: what a killed removal left of the last one may bear it too.
+    """
+    gone = f"{paths.containers}/{_REMOVING}{container_id}"
+    try:
+        os.rename(paths.container(container_id), gone)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        gone = f"{gone}-{os.urandom(4).hex()}"
+        os.rename(paths.container(container_id), gone)
+    return gone
 
 
 def anonymous_volumes(container: Container) -> tuple[str, ...]:

@@ -127,6 +127,10 @@ def test_a_lost_infra_container_and_a_damaged_record_are_no_dead_end(pods: Rpod)
     said = inspect(pods, "torn")
     # The creation of the pod was killed before its infra container had a record.
     (pods.root / "containers" / str(said["InfraContainerID"]) / "container.json").unlink()
+    # An earlier one was being removed when its remover was killed.
+    left = pods.root / "containers" / f".removing-{said['InfraContainerID']}"
+    left.mkdir()
+    (left / "container.json").write_text("{}")
     assert pods("run", "--rm", "--pod", "torn", "img", "hostname") == "torn\n"
     assert inspect(pods, "torn")["InfraContainerID"] == said["InfraContainerID"]
     record = pods.root / "pods" / str(said["Id"]) / "pod.json"
