@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from rootless_pod.paths import Paths
 
 
+LAYERS_MAX = 500
+"""What overlayfs stacks at most. Source: Linux fs/overlayfs/params.h, OVL_MAX_STACK."""
+
+
 class Resolved(Frozen):
     """The one manifest chosen from a source."""
 
@@ -142,7 +146,13 @@ def plan_layers(manifest: Manifest, config: ImageConfig, shown: str) -> tuple[La
 
     Raises:
         Corrupt: there are not as many of one as of the other.
+        Refused: there are more than any driver can mount.
     """
+    if len(manifest.layers) > LAYERS_MAX:
+        raise Refused(
+            f"{shown} has {len(manifest.layers)} layers, and at most {LAYERS_MAX} can be mounted over each other",
+            remedy="ask the image's publisher for one with fewer layers",
+        )
     if len(manifest.layers) != len(config.diff_ids):
         raise Corrupt(
             f"{shown}: the manifest has {len(manifest.layers)} layers, the config {len(config.diff_ids)} diff ids",
