@@ -113,12 +113,13 @@ def install(
         config_text = _config(layout, source, manifest)
         config = parse_config(config_text)
         tasks = plan_layers(manifest, config, source.shown)
-        with Unwritten(paths, missing_of(layout, store, tasks, single_id=single_id)):
+        missing = missing_of(layout, store, tasks, single_id=single_id)
+        with Unwritten(paths, missing, (manifest.config.digest, resolved.digest)) as note:
             with progress:
                 bring_layers(paths, source, tasks, single_id=single_id, progress=progress)
-                layout.write_blob(config_text)
+                layout.write_blob(config_text, durable=note.durable)
                 progress.note(f"Copying config {manifest.config.digest}")
-                layout.write_blob(resolved.data)
+                layout.write_blob(resolved.data, durable=note.durable)
                 progress.note("Writing manifest to image destination")
             return name_image(paths, layout, resolved, names, verdict)
 

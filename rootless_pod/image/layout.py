@@ -185,15 +185,15 @@ class Layout:
             raise Corrupt(f"blob {digest} in the image store is damaged", remedy="remove the image and pull it again")
         return data
 
-    def write_blob(self, data: bytes) -> str:
-        """Keep ``data`` and return its digest."""
+    def write_blob(self, data: bytes, *, durable: bool = True) -> str:
+        """Keep ``data`` and return its digest; ``durable`` as in ``BlobWriter.commit``."""
         from rootless_pod.oci.digest import of_bytes
 
         digest = of_bytes(data)
         if not os.path.exists(self.own_path(digest)) or not self.has_blob(digest, len(data)):
             with self.new_blob(digest) as blob:
                 blob.write(data)
-                blob.commit(digest)
+                blob.commit(digest, durable=durable)
         return digest
 
     def new_blob(self, what: str) -> BlobWriter:

@@ -33,12 +33,18 @@ def notes_dir(paths: Paths) -> str:
 class Unwritten:
     """A context in which layers and blobs get their names before they are on the disk."""
 
-    def __init__(self, paths: Paths, tasks: Iterable[LayerTask]) -> None:
-        """Name what may be added; nothing is written yet."""
+    def __init__(self, paths: Paths, tasks: Iterable[LayerTask], small: Iterable[str] = ()) -> None:
+        """Name what may be added: layers with their blobs, and ``small`` blobs; nothing is written yet."""
+        tasks = tuple(tasks)
         self._paths = paths
         self._layers = [task.chain_id for task in tasks]
-        self._blobs = [task.descriptor.digest for task in tasks]
+        self._blobs = [*(task.descriptor.digest for task in tasks), *small]
         self._lock = Lock("")
+
+    @property
+    def durable(self) -> bool:
+        """Whether small blobs must be written through by themselves, because nothing notes them."""
+        return not self._layers
 
     def __enter__(self) -> Self:
         """Write the note, on the disk when this returns; without tasks there is none."""
