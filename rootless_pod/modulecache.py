@@ -2,13 +2,15 @@
 
 Python looks for, opens and checks each module's compiled file; for ``run`` that is a third of the time its own work
 takes, and on a network file system far more. The first run of a command leaves all modules it used in one file in the
-runtime directory; the next one takes each from there if its source has the same time and size (as Python's own
-compiled files do), else from where it lies. Nothing depends on the file: it may vanish or be unwritable.
+runtime directory: an index, then each module's code, of which a run reads what it uses. The next one takes each from
+there if its source has the same time and size (as Python's own compiled files do), else from where it lies. Nothing
+depends on the file: it may vanish or be unwritable.
 """
 
 from __future__ import annotations
 
 import _imp
+import fcntl
 import marshal
 import os
 import sys
@@ -17,7 +19,7 @@ from _frozen_importlib import ModuleSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import CodeType, ModuleType
     from typing import Any
 
@@ -25,22 +27,44 @@ COMMANDS = frozenset({"run", "ps", "exec", "start", "stop", "rm", "logs", "inspe
 _PACKAGE = "rootless_pod"
 _OPEN_TO_OTHERS = 0o022
 _ABANDONED_SECONDS = 30
+_HIGH_FD = 200
+_HEAD = 16
+"""Bytes the file begins with: the length of the index behind them, and that of the whole file."""
 
 
 class ModuleCache:
     """A finder and loader of the modules in one file; ``save`` writes it anew where modules were missing."""
 
     def __init__(self, path: str, top: str) -> None:
-        """Read the file ``path``; ``top`` is the directory the package lies in."""
+        """Read the index of the file ``path``; ``top`` is the directory the package lies in."""
         self.path = path
         self.top = top
         self.used_other = False
+        self._fd, self._base = -1, 0
+        self.entries: dict[str, tuple[int, int, bool, int, int]] = {}
         try:
-            with open(path, "rb") as file:
-                entries = marshal.loads(file.read())  # noqa: S302 - a private file of ours
-        except (OSError, ValueError, EOFError, TypeError):
-            entries = {}
-        self.entries: dict[str, tuple[int, int, bool, bytes]] = entries if isinstance(entries, dict) else {}
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            # Out of the way of descriptors that a caller hands on by number.
+            self._fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
+            head = os.pread(fd, _HEAD, 0)
+            size, whole = int.from_bytes(head[:8], "big"), int.from_bytes(head[8:], "big")
+            if whole != os.fstat(fd).st_size:
+                return
+            entries = marshal.loads(os.pread(fd, size, _HEAD))  # noqa: S302 - a private file of ours
+        except (OSError, ValueError, EOFError, TypeError, OverflowError):
+            return
+        finally:
+            os.close(fd)
+        if isinstance(entries, dict):
+            self.entries, self._base = entries, _HEAD + size
+
+    def _code(self, name: str) -> bytes:
+        """Return the compiled module as it lies in the file."""
+        _time_ns, _size, _is_package, start, length = self.entries[name]
+        return os.pread(self._fd, length, self._base + start)
 
     def find_spec(self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None) -> Any:
         """Return the spec of a module of the package that is here and current."""
@@ -50,7 +74,7 @@ class ModuleCache:
         if entry is None:
             self.used_other = True
             return None
-        time_ns, size, is_package, _code = entry
+        time_ns, size, is_package, _start, _length = entry
         location = f"{self.top}/{name.replace('.', '/')}"
         origin = f"{location}/__init__.py" if is_package else f"{location}.py"
         try:
@@ -72,13 +96,13 @@ class ModuleCache:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module's code."""
-        code: CodeType = marshal.loads(self.entries[module.__name__][3])  # noqa: S302 - see __init__
+        code: CodeType = marshal.loads(self._code(module.__name__))  # noqa: S302 - see __init__
         _imp._fix_co_filename(code, module.__file__)  # type: ignore[attr-defined]  # noqa: SLF001 - as the import system
         exec(code, module.__dict__)  # noqa: S102 - importing is running
 
     def get_code(self, name: str) -> CodeType:
         """Return a module's code (``python -m``, ``pkgutil`` and others ask for it)."""
-        code: CodeType = marshal.loads(self.entries[name][3])  # noqa: S302 - see __init__
+        code: CodeType = marshal.loads(self._code(name))  # noqa: S302 - see __init__
         return code
 
     def is_package(self, name: str) -> bool:
@@ -90,18 +114,14 @@ class ModuleCache:
         if not self.used_other:
             return
         self.used_other = False
-        for name, module in list(sys.modules.items()):
-            origin = getattr(module, "__file__", None)
-            if not name.startswith(_PACKAGE) or name in self.entries or not origin:
-                continue
-            loader = getattr(module, "__loader__", None)
-            try:
-                code = loader.get_code(name)  # type: ignore[union-attr]
-                found = os.stat(origin)
-            except (AttributeError, ImportError, OSError):
-                continue
-            is_package = origin.endswith("/__init__.py")
-            self.entries[name] = (found.st_mtime_ns, found.st_size, is_package, marshal.dumps(code))
+        index: dict[str, tuple[int, int, bool, int, int]] = {}
+        pieces: list[bytes] = []
+        written = 0
+        for name, facts, code in (*self._kept(), *self._imported()):
+            index[name] = (*facts, written, len(code))
+            pieces.append(code)
+            written += len(code)
+        head = marshal.dumps(index)
         temporary = f"{self.path}.new"
         try:
             if time.time() - os.stat(temporary).st_mtime > _ABANDONED_SECONDS:
@@ -110,10 +130,29 @@ class ModuleCache:
             pass
         try:
             with open(temporary, "xb", opener=_private) as file:
-                file.write(marshal.dumps(self.entries))
+                whole = _HEAD + len(head) + written
+                file.write(len(head).to_bytes(8, "big") + whole.to_bytes(8, "big") + head + b"".join(pieces))
             os.rename(temporary, self.path)
         except OSError:
             pass
+
+    def _kept(self) -> Iterator[tuple[str, tuple[int, int, bool], bytes]]:
+        """Yield what the file has and is still good."""
+        for name, (time_ns, size, is_package, _start, _length) in self.entries.items():
+            yield name, (time_ns, size, is_package), self._code(name)
+
+    def _imported(self) -> Iterator[tuple[str, tuple[int, int, bool], bytes]]:
+        """Yield what this process imported from elsewhere."""
+        for name, module in list(sys.modules.items()):
+            origin = getattr(module, "__file__", None)
+            if not name.startswith(_PACKAGE) or name in self.entries or not origin:
+                continue
+            try:
+                code = module.__loader__.get_code(name)  # type: ignore[union-attr]
+                found = os.stat(origin)
+            except (AttributeError, ImportError, OSError):
+                continue
+            yield name, (found.st_mtime_ns, found.st_size, origin.endswith("/__init__.py")), marshal.dumps(code)
 
 
 def _private(path: str, flags: int) -> int:

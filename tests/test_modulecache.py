@@ -62,6 +62,14 @@ def test_a_damaged_file_is_made_anew(package: Path, content: bytes) -> None:
     assert start(package, "run") == "none ModuleCache"
 
 
+def test_a_file_without_its_end_is_made_anew(package: Path) -> None:
+    start(package, "run")
+    (file,) = (package.parents[1] / "run" / "rootless-pod").iterdir()
+    file.write_bytes(file.read_bytes()[:-100])
+    assert start(package, "run") == "none SourceFileLoader"
+    assert start(package, "run") == "none ModuleCache"
+
+
 def test_a_directory_that_others_may_write_is_not_used(package: Path) -> None:
     directory = package.parents[1] / "run" / "rootless-pod"
     directory.chmod(0o777)
