@@ -16,6 +16,7 @@ lines              each with
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -79,6 +80,7 @@ class Tool:
     run_place: Path
     port: str
     env: dict[str, str] = field(default_factory=dict)
+    began: str = "0"
 
     def __post_init__(self) -> None:
         programs = self.place / "bin"
@@ -99,9 +101,9 @@ class Tool:
         } | self.env
 
     def __call__(self, script: str, where: Path) -> Answer:
-        """Run a shell script in ``where``, which it knows as $T; $PORT is a free port, and so is 1$PORT."""
+        """Run a shell script in ``where``, which it knows as $T; $BEGAN is when the scene began; $PORT is a free port, and so is 1$PORT."""
         child = subprocess.Popen(
-            ["bash", "-c", script], cwd=where, env={**self.env, "T": str(where), "PORT": self.port}, stdin=subprocess.DEVNULL,
+            ["bash", "-c", script], cwd=where, env={**self.env, "T": str(where), "PORT": self.port, "BEGAN": self.began}, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         try:
@@ -118,6 +120,11 @@ class Tool:
         # Networks and pods are other helpers' subject; only what a scene made is removed.
         if "podman pod" in before + after:
             script += "\npodman pod rm -fa -t 0"
+        # Only the two images stay.
+        names = (
+            "podman images --format '{{.Repository}}:{{.Tag}}' | grep -vx -e localhost/img:latest -e localhost/app:1"
+        )
+        script += f"\n{names} | grep -v none | xargs -r podman rmi -f; podman image prune -f"
         self(script + "\npodman volume prune -f", where)
 
     def mask(self, where: Path) -> compare_masks.Masks:
@@ -128,6 +135,7 @@ class Tool:
 
     def play(self, scene: Scene) -> list[Answer]:
         where = Path(tempfile.mkdtemp(prefix="t", dir=self.place))
+        self.began = str(int(time.time()))
         first = self(scene.before, where) if scene.before else Answer(0, "", "")
         answers = [self(line.run, where) for line in scene.lines]
         self.clean(where, scene.after, scene.before)
@@ -262,10 +270,11 @@ class Stage:
         podman, rpod = self.tools
         rpod("podman rm -fa -t 0; podman unshare rm -rf $T/rpod/store", self.place)
         podman("podman rm -fa -t 0; podman unshare rm -rf $T/podman/store", self.place)
-        for record in [*self.run_place.glob("r/run/*/pause.json")]:
-            os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
-        for record in self.run_place.glob("p/**/pause.pid"):
-            os.kill(int(record.read_text()), signal.SIGKILL)
+        pauses = [json.loads(record.read_text())["pid"] for record in self.run_place.glob("r/run/*/pause.json")]
+        pauses += [int(record.read_text()) for record in self.run_place.glob("p/**/pause.pid")]
+        for pid in pauses:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.place, ignore_errors=True)
         shutil.rmtree(self.run_place, ignore_errors=True)
 

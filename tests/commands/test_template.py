@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rootless_pod.commands.template import default_heading, pretty_json, print_rows, print_values, render
 from rootless_pod.commands.template_print import NO_VALUE, go_json, print_value, quote, sprintf
 from rootless_pod.errors import Usage
+from rootless_pod.jsontext import Map, NoList, NoMap, Struct
 
 CONTAINER = {
     "ID": "abc123",
@@ -286,3 +287,17 @@ def test_a_template_nested_too_deeply_is_refused():
     for source in ("{{" + "(" * 5000 + "1" + ")" * 5000 + "}}", "{{if 1}}" * 5000 + "{{end}}" * 5000):
         with pytest.raises(Usage, match="nested too deeply"):
             render(source, {})
+
+
+def test_maps_keep_being_maps_whatever_their_keys_look_like():
+    labels = Map({"Name": "x", "Other": "y"})
+    assert render("{{.Labels}}", {"Labels": labels}) == "map[Name:x Other:y]"
+    assert render('{{index .Labels "Nosuch"}}.', {"Labels": labels}) == "."
+    assert render("{{json .Labels}}", {"Labels": Map({"b": "1", "a": "2"})}) == '{"a":"2","b":"1"}'
+
+
+def test_empty_structs_and_nil_values_print_as_go_prints_them():
+    value = {"Ports": Map({"80/tcp": Struct()}), "Volumes": NoMap(), "Cmd": NoList()}
+    assert render("{{.Ports}} {{.Volumes}} {{.Cmd}}", value) == "map[80/tcp:{}] map[] []"
+    assert render("{{json .Ports}} {{json .Volumes}} {{json .Cmd}}", value) == '{"80/tcp":{}} null null'
+    assert render("{{if .Volumes}}some{{else}}none{{end}}", value) == "none"
