@@ -101,7 +101,7 @@ class Tool:
         } | self.env
 
     def __call__(self, script: str, where: Path) -> Answer:
-        """Run a shell script in ``where``, which it knows as $T; $BEGAN is when the scene began; $PORT is a free port, and so is 1$PORT."""
+        """Run a shell script in ``where``, which it knows as $T; $BEGAN is the second after the scene began; $PORT is a free port, and so is 1$PORT."""
         child = subprocess.Popen(
             ["bash", "-c", script], cwd=where, env={**self.env, "T": str(where), "PORT": self.port, "BEGAN": self.began}, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
@@ -135,7 +135,7 @@ class Tool:
 
     def play(self, scene: Scene) -> list[Answer]:
         where = Path(tempfile.mkdtemp(prefix="t", dir=self.place))
-        self.began = str(int(time.time()))
+        self.began = str(int(time.time()) + 1)
         first = self(scene.before, where) if scene.before else Answer(0, "", "")
         answers = [self(line.run, where) for line in scene.lines]
         self.clean(where, scene.after, scene.before)
