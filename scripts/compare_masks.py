@@ -40,12 +40,12 @@ class Masks:
 
     def words(self, text: str, *, numbered: bool = True) -> str:
         """Mask one value."""
-        for place, word in self.places:
-            text = text.replace(place, word)
-        text = HEX.sub(self._number if numbered else "<id>", text)
+        # Times first: the digits of a port may stand in one.
         for pattern, word in RULES:
             text = pattern.sub(word, text)
-        return text
+        for place, name in self.places:
+            text = text.replace(place, name)
+        return HEX.sub(self._number if numbered else "<id>", text)
 
     def text(self, text: str, *, names: bool = False, unordered: bool = False) -> list[str]:
         """Mask a whole output; columns are as wide as their widest cell, so how wide they are is dropped."""
