@@ -7,9 +7,10 @@ import subprocess
 
 import pytest
 
+from rootless_pod.commands.create import COMMAND as CREATE
 from rootless_pod.commands.declare import Command
 from rootless_pod.commands.parse import parse
-from rootless_pod.commands.run_options import CREATE_OPTIONS, IMAGE_AND_COMMAND, RUN_OPTIONS, fields_for
+from rootless_pod.commands.run_options import IMAGE_AND_COMMAND, RUN_OPTIONS, fields_for
 from rootless_pod.errors import Refused
 from rootless_pod.network.mode import NetworkRequest
 from rootless_pod.spec.request import SpecRequest
@@ -44,7 +45,7 @@ def podman_options(command):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize(("command", "options"), [("run", RUN_OPTIONS), ("create", CREATE_OPTIONS)])
+@pytest.mark.parametrize(("command", "options"), [("run", RUN_OPTIONS), ("create", CREATE.options)])
 def test_every_option_of_podman_is_known_with_its_short_form_and_kind(command, options):
     if not shutil.which("podman"):
         pytest.skip("podman is not installed")
