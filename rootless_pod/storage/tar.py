@@ -276,7 +276,9 @@ class TarReader:
             self._discard_directory_data(entry)
         elif header[156:157] == _GNU_SPARSE or (records and kind == REGULAR and b"GNU.sparse.major" in records):
             self._sparse(entry, header, records)
-        elif entry.sparse is not None:
+        elif entry.sparse is not None or entry.size != entry.stored_bytes:
+            # A sparse file's size without a map is one hole, or nonsense that would be read beyond its end.
+            entry.sparse = entry.sparse or []
             validate_map(entry.sparse, entry.stored_bytes, entry.size)
         return entry
 

@@ -209,6 +209,8 @@ class _Unpacker(Placing):
         read, write = self._reader.read, os.write
         while count:
             data = read(min(count, _PIECE))
+            if not data:
+                raise Corrupt("an entry has less data than its size says")
             count -= len(data)
             written = write(fd, data)
             while written < len(data):

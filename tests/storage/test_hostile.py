@@ -82,6 +82,7 @@ REFUSED = {
     "sparse spans that overlap": [t.pax([(b"GNU.sparse.size", b"20"), (b"GNU.sparse.map", b"0,4,2,4")]), t.file(b"x", b"12345678")],
     "sparse span beyond the end": [t.pax([(b"GNU.sparse.size", b"5"), (b"GNU.sparse.map", b"0,8")]), t.file(b"x", b"12345678")],
     "sparse map of other data": [t.pax([(b"GNU.sparse.size", b"50"), (b"GNU.sparse.map", b"0,9")]), t.file(b"x", b"12345678")],
+    "sparse size without a map": [t.pax([(b"GNU.sparse.realsize", b"4096")]), t.file(b"x", b"12345678")],
     "sparse map that is odd": [t.pax([(b"GNU.sparse.size", b"50"), (b"GNU.sparse.map", b"0,4,9")]), t.file(b"x", b"1234")],
     "sparse 1.0 map without an end": [
         t.pax([(b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.realsize", b"9")]),
