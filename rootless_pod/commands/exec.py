@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rootless_pod.commands.context import context_of
 from rootless_pod.commands.declare import Argument, Call, Command, Option, flag, text, texts
+from rootless_pod.commands.selection import one_and_words
 from rootless_pod.errors import Usage
 
 COMMAND = Command(
@@ -33,17 +34,10 @@ def main(call: Call) -> int:
     """Run the process."""
     from rootless_pod.commands.run_request import env_lines, open_fds
     from rootless_pod.container.exec import NO_SESSION_EXIT_CODE, ExecCommand, execute
-    from rootless_pod.container.lookup import find_id, latest
     from rootless_pod.container.run import Foreground
     from rootless_pod.monitor.detachkeys import parse_detach_keys
 
-    words = call.many("container")
-    if call.flag("latest"):
-        container_id = latest(call.paths).id
-    elif words:
-        container_id, words = find_id(call.paths, words[0]), words[1:]
-    else:
-        raise Usage("no container named", remedy="write: rpod exec CONTAINER COMMAND")
+    container_id, words = one_and_words(call, "write: rpod exec CONTAINER COMMAND")
     if not words:
         raise Usage("no command given", remedy="write: rpod exec CONTAINER COMMAND", exit_code=NO_SESSION_EXIT_CODE)
     command = ExecCommand(

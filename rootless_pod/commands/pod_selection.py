@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rootless_pod.commands.declare import Argument, Option, flag, texts
-from rootless_pod.commands.selection import for_each
+from rootless_pod.commands.selection import for_each, ids_of, named_words
 from rootless_pod.container.pod import lookup
-from rootless_pod.errors import NotFound, Usage
+from rootless_pod.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def selected(call: Call) -> list[str]:
         Usage: nothing is named, or two ways of naming contradict each other.
         NotFound: one is not there (with ``--ignore`` it is left out).
     """
-    paths, words = call.paths, _words(call)
+    paths, words = call.paths, named_words(call, "pods", "pod_id_file")
     everything, latest = bool(call.values.get("all")), bool(call.values.get("latest"))
     if everything and latest:
         raise Usage("--all and --latest cannot be used together", remedy="leave out one of them")
@@ -49,32 +49,7 @@ def selected(call: Call) -> list[str]:
         return [lookup.latest(paths).id]
     if not words:
         raise Usage("you must provide at least one name or id", remedy="give the name or id of a pod, or --latest")
-    ids = []
-    for word in words:
-        try:
-            found = lookup.find_id(paths, word)
-        except NotFound:
-            if call.values.get("ignore"):
-                continue
-            raise
-        if found not in ids:
-            ids.append(found)
-    return ids
-
-
-def _words(call: Call) -> list[str]:
-    words = list(call.many("pods"))
-    files = call.values.get("pod_id_file") or ()
-    assert isinstance(files, tuple)
-    for path in files:
-        try:
-            with open(path, encoding="ascii", errors="replace") as file:
-                words.append(file.readline().strip())
-        except OSError as cause:
-            if call.values.get("ignore"):
-                continue
-            raise NotFound(f"cannot read the id file {path}: {cause.strerror}", remedy="check the path") from cause
-    return words
+    return ids_of(call, words, lookup.find_id)
 
 
 def for_each_pod(ids: Sequence[str], action: Callable[[str], str | None]) -> int:

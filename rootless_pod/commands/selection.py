@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from rootless_pod.commands.declare import Call
     from rootless_pod.container.lookup import Container
+    from rootless_pod.paths import Paths
 
 LATEST = flag("--latest", "Act on the container created last", "-l")
 ALL = flag("--all", "Act on all containers", "-a")
@@ -31,7 +32,7 @@ def selected(call: Call, *, among: Callable[[Container], bool] | None = None, da
         Usage: nothing is named, or two ways of naming contradict each other.
         NotFound: one is not there.
     """
-    paths, words = call.paths, _words(call)
+    paths, words = call.paths, named_words(call, "containers", "cidfile")
     everything = bool(call.values.get("all"))
     latest = bool(call.values.get("latest"))
     conditions = call.values.get("filter") or ()
@@ -46,22 +47,47 @@ def selected(call: Call, *, among: Callable[[Container], bool] | None = None, da
         return [lookup.latest(paths).id]
     if not words:
         raise Usage("no container named", remedy="give a name or an id, --latest or --all")
+    return ids_of(call, words, lookup.find_id)
+
+
+def one_and_words(call: Call, remedy: str) -> tuple[str, tuple[str, ...]]:
+    """Return the id of the container that a command's first word (or ``--latest``) names, and the words behind it.
+
+    Raises:
+        Usage: none is named.
+        NotFound: it is not there.
+    """
+    words = call.many("container")
+    if call.flag("latest"):
+        return lookup.latest(call.paths).id, words
+    if not words:
+        raise Usage("no container named", remedy=remedy)
+    return lookup.find_id(call.paths, words[0]), words[1:]
+
+
+def ids_of(call: Call, words: list[str], find_id: Callable[[Paths, str], str]) -> list[str]:
+    """Return the ids that words name, each once, in order; with ``--ignore`` those that are missing are left out."""
     ids = []
     for word in words:
         try:
-            found_id = lookup.find_id(paths, word)
+            found = find_id(call.paths, word)
         except NotFound:
             if call.values.get("ignore"):
                 continue
             raise
-        if found_id not in ids:
-            ids.append(found_id)
+        if found not in ids:
+            ids.append(found)
     return ids
 
 
-def _words(call: Call) -> list[str]:
-    words = list(call.many("containers"))
-    files = call.values.get("cidfile") or ()
+def named_words(call: Call, argument: str, id_files: str) -> list[str]:
+    """Return the words of an argument and those in the files of an option.
+
+    Raises:
+        NotFound: a file can't be read (with ``--ignore`` it is passed over).
+    """
+    words = list(call.many(argument))
+    files = call.values.get(id_files) or ()
     assert isinstance(files, tuple)
     for path in files:
         try:

@@ -7,7 +7,7 @@ import sys
 
 from rootless_pod.commands.context import context_of
 from rootless_pod.commands.declare import Argument, Call, Command
-from rootless_pod.commands.selection import LATEST
+from rootless_pod.commands.selection import LATEST, one_and_words
 from rootless_pod.errors import NotFound, RpodError, Usage
 
 TYPE_CHECKING = False
@@ -37,15 +37,8 @@ def main(call: Call) -> int:
     from rootless_pod.commands.table import print_table
     from rootless_pod.commands.top_columns import descriptors, from_ps
     from rootless_pod.container.exec import running
-    from rootless_pod.container.lookup import find_id, latest
 
-    words = call.many("container")
-    if call.flag("latest"):
-        container_id = latest(call.paths).id
-    elif words:
-        container_id, words = find_id(call.paths, words[0]), words[1:]
-    else:
-        raise Usage("no container named", remedy="give the name or id of a running container")
+    container_id, words = one_and_words(call, "give the name or id of a running container")
     context = context_of(call)
     container = running(context, container_id)
     columns = descriptors(words)

@@ -6,7 +6,7 @@ import os
 
 from rootless_pod.container.record import ContainerConfig, config_from
 from rootless_pod.container.status import Status, status_of
-from rootless_pod.errors import Conflict, Corrupt, NotFound, Usage
+from rootless_pod.errors import Corrupt, NotFound, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.state import containers, names
 
@@ -48,15 +48,10 @@ def find_id(paths: Paths, text: str) -> str:
         return held
     if containers.is_id(text) and os.path.isdir(paths.container(text)):
         return text
-    fitting = [one for one in containers.container_ids(paths) if one.startswith(text)]
-    if not fitting:
+    found = names.with_beginning(containers.container_ids(paths), text, "containers")
+    if found is None:
         raise containers.no_such_container(text)
-    if len(fitting) > 1:
-        raise Conflict(
-            f"{text!r} fits {len(fitting)} containers: {', '.join(sorted(one[:12] for one in fitting))}",
-            remedy="give more digits of the id",
-        )
-    return fitting[0]
+    return found
 
 
 def _is_named(paths: Paths, container_id: str, name: str) -> bool:

@@ -74,3 +74,18 @@ def release(directory: str, name: str, owner_id: str) -> None:
             os.unlink(f"{directory}/{name}")
         except FileNotFoundError:
             pass
+
+
+def with_beginning(ids: list[str], text: str, kind: str) -> str | None:
+    """Return the one id that begins with ``text``, None where there is none; ``kind`` names them in the error.
+
+    Raises:
+        Conflict: several do.
+    """
+    fitting = [one for one in ids if one.startswith(text)]
+    if len(fitting) > 1:
+        raise Conflict(
+            f"{text!r} fits {len(fitting)} {kind}: {', '.join(sorted(one[:12] for one in fitting))}",
+            remedy="give more digits of the id",
+        )
+    return fitting[0] if fitting else None

@@ -7,7 +7,7 @@ import os
 from rootless_pod.container import lookup as containers
 from rootless_pod.container import status as states
 from rootless_pod.container.pod.record import PodConfig, PodRequest, read
-from rootless_pod.errors import Conflict, Corrupt, NotFound, Usage
+from rootless_pod.errors import Corrupt, NotFound, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.state import names, pods
 from rootless_pod.state.containers import is_id
@@ -84,15 +84,10 @@ def find_id(paths: Paths, text: str) -> str:
         return held
     if is_id(text) and os.path.isdir(paths.pod(text)):
         return text
-    fitting = [one for one in pods.pod_ids(paths) if one.startswith(text)]
-    if not fitting:
+    found = names.with_beginning(pods.pod_ids(paths), text, "pods")
+    if found is None:
         raise pods.no_such_pod(text)
-    if len(fitting) > 1:
-        raise Conflict(
-            f"{text!r} fits {len(fitting)} pods: {', '.join(sorted(one[:12] for one in fitting))}",
-            remedy="give more digits of the id",
-        )
-    return fitting[0]
+    return found
 
 
 def look(paths: Paths, pod_id: str) -> Pod:
