@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
     from typing import Any
 
-COMMANDS = frozenset({"run", "ps", "exec", "start", "stop", "rm", "logs", "inspect", "container"})
+COMMANDS = frozenset(
+    {"run", "ps", "exec", "start", "stop", "rm", "logs", "inspect", "container", "images", "pull", "pod"}
+)
 _PACKAGE = "rootless_pod"
 _OPEN_TO_OTHERS = 0o022
 _ABANDONED_SECONDS = 30
@@ -162,8 +164,11 @@ def _private(path: str, flags: int) -> int:
 _installed: ModuleCache | None = None
 
 
-def private_directory() -> str:
-    """Return the runtime directory rpod chooses by itself, if it is there already and nobody else's; or ""."""
+def private_directory(*, make: bool = False) -> str:
+    """Return the runtime directory rpod chooses by itself, if it is there already and nobody else's; or "".
+
+    With ``make`` one that is missing is made.
+    """
     uid = os.getuid()
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     places = (
@@ -178,6 +183,14 @@ def private_directory() -> str:
             continue
         if found.st_uid == uid and not found.st_mode & _OPEN_TO_OTHERS and found.st_mode & 0o170000 == 0o040000:
             return directory
+    for directory in places if make else ():
+        parent = os.path.dirname(directory)
+        try:
+            if parent == "/dev/shm" or os.stat(parent).st_uid == uid:  # noqa: S108 - what is made is ours alone
+                os.mkdir(directory, 0o700)
+                return directory
+        except OSError:
+            continue
     return ""
 
 

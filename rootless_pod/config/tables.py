@@ -46,7 +46,7 @@ def read_tables(files: Sequence[str], cache: str | None = None) -> list[Table]:
 
 
 def _cache_path() -> str:
-    directory = private_directory()
+    directory = private_directory(make=True)
     return f"{directory}/{_CACHE_NAME}" if directory else ""
 
 
