@@ -311,7 +311,11 @@ def _unpack(store: Store, blob: _Copying, task: LayerTask, *, single_id: bool) -
         ahead = ReadAhead(plain) if task.ahead else None
         try:
             result = unpack_layer(
-                ahead or plain, staging.diff, single_id=single_id, lower_dirs=LowerDirs.below(store, task.below)
+                ahead or plain,
+                staging.diff,
+                single_id=single_id,
+                lower_dirs=LowerDirs.below(store, task.below),
+                digest=ahead.digest if ahead is not None else None,
             )
         finally:
             if ahead is not None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 
+from rootless_pod.oci.digest import new_hash
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.storage.compress import Readable
@@ -20,8 +22,9 @@ class ReadAhead:
     """Reads ``stream`` in a thread; what it raises, ``read`` raises. Close it before what the stream reads from."""
 
     def __init__(self, stream: Readable) -> None:
-        """Begin to read."""
+        """Begin to read; ``digest`` covers, once the end was reached, every byte."""
         self._stream = stream
+        self.digest = new_hash()
         self._changed = threading.Condition()
         self._pieces: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -37,6 +40,7 @@ class ReadAhead:
         fault: BaseException | None = None
         try:
             while data := self._stream.read(_PIECE):
+                self.digest.update(data)
                 with self._changed:
                     self._pieces.append(data)
                     self._waiting_bytes += len(data)

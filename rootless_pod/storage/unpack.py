@@ -23,6 +23,8 @@ from rootless_pod.storage.placing import Placing, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rootless_pod.storage.compress import Readable
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -59,19 +61,23 @@ def unpack_layer(
     single_id: bool,
     lower_dirs: tuple[str, ...] = (),
     limits: UnpackLimits | None = None,
+    digest: Any = None,
 ) -> UnpackResult:
     """Unpack the uncompressed tar ``stream`` into the empty directory ``diff_dir`` and read it to its end.
 
     With ``single_id`` nothing is chowned: the owner wanted goes to ``user.rootlesscontainers`` instead.
     ``lower_dirs`` are the unpacked layers below, **top first**. After a failure the directory holds a part of the
-    layer, to be thrown away.
+    layer, to be thrown away. ``digest`` is the hash of a stream that keeps one itself (``ReadAhead``).
 
     Raises:
         Corrupt: the archive is damaged or tries something no layer may.
         HostUnready: the disk is full, or an owner has no id in the user namespace.
     """
-    digest = new_hash()
-    reader = tar.TarReader(stream, on_bytes=digest.update)
+    if digest is None:
+        digest = new_hash()
+        reader = tar.TarReader(stream, on_bytes=digest.update)
+    else:
+        reader = tar.TarReader(stream)
     unpacker = _Unpacker(reader, diff_dir, single_id=single_id, lower_dirs=lower_dirs, limits=limits or UnpackLimits())
     mask = os.umask(0)
     try:

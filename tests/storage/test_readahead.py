@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 
@@ -38,6 +39,7 @@ def test_every_byte_comes_in_order_whatever_sizes_are_asked_for():
     assert ahead.read(10) == b""
     ahead.close()
     assert b"".join(got) == b"".join(pieces)
+    assert ahead.digest.digest() == hashlib.sha256(b"".join(pieces)).digest()
 
 
 def test_a_fault_comes_after_all_the_bytes_before_it():

@@ -9,7 +9,6 @@ import os
 import ssl
 import threading
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 
@@ -147,9 +146,7 @@ class Transport:
     def _new_pool(self, url: str, host: str) -> urllib3.PoolManager:
         scheme = urlsplit(url).scheme
         context = _tls_context(host, self._tls) if scheme == "https" else None
-        proxy = None
-        if not proxy_bypass(host):
-            proxy = getproxies().get(scheme)
+        proxy = _proxy_for(scheme, host)
         if proxy:
             if "://" not in proxy:
                 proxy = f"http://{proxy}"
@@ -258,3 +255,12 @@ def _load_certificates(context: ssl.SSLContext, directory: str) -> None:
                 context.load_cert_chain(path, f"{path.removesuffix('.cert')}.key")
         except (ssl.SSLError, OSError) as cause:
             raise Usage(f"cannot use certificate {path}: {cause}", remedy=f"mend or remove {path}") from cause
+
+
+def _proxy_for(scheme: str, host: str) -> str | None:
+    """Return the proxy that the environment names for a host."""
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    from urllib.request import getproxies, proxy_bypass
+
+    return None if proxy_bypass(host) else getproxies().get(scheme)
