@@ -242,6 +242,7 @@ def _global_values(settings: Settings) -> Iterator[tuple[str, Any]]:
     yield "storage_opt", tuple(one for one in settings.text("storage.opts").split(",") if is_store_option(one))
     yield "root", storage_root(settings)[0]
     yield "hooks_dir", settings.texts("engine.hooks_dir")
+    yield "cdi_spec_dir", settings.texts("engine.cdi_spec_dirs")
     yield "events_backend", "none" if settings.text("engine.events_logger") == "none" else None
 
 

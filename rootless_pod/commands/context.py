@@ -26,6 +26,7 @@ def context_of(call: Call) -> Context:
         conmon=chosen.conmon,
         log_level=chosen.log_level,
         hooks_dirs=tuple(os.path.abspath(one) for one in chosen.hooks_dir),
+        cdi_dirs=tuple(os.path.abspath(one) for one in chosen.cdi_spec_dir),
     )
 
 

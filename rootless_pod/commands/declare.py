@@ -143,6 +143,7 @@ class Globals(Frozen):
     out: str | None = None
     events_backend: str | None = None
     hooks_dir: tuple[str, ...] = ()
+    cdi_spec_dir: tuple[str, ...] = ()
 
 
 class Call(Frozen):

@@ -12,8 +12,9 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
     Option(
         name="--cdi-spec-dir",
         kind="list",
-        hidden=True,
-        refuse="rpod has no CDI devices; add the device and its libraries with --device and -v",
+        metavar="DIR",
+        completes="directory",
+        help="Look for CDI devices here (default /etc/cdi and /var/run/cdi)",
     ),
     Option(
         name="--cgroup-manager",

@@ -49,7 +49,12 @@ SECURITY: tuple[Option, ...] = (
         group=_G,
     ),
     _refused("--device-cgroup-rule", "a user without root has no device cgroup; add the device with --device PATH"),
-    _refused("--gpus", "no CDI here yet; add the devices and libraries with --device and -v"),
+    texts(
+        "--gpus",
+        "Add NVIDIA GPUs: all, a number, or device=0,1 (as --device nvidia.com/gpu=…)",
+        metavar="GPUS",
+        group=_G,
+    ),
 )
 
 _G = "Namespaces"

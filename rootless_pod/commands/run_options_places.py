@@ -80,7 +80,7 @@ STORAGE: tuple[Option, ...] = (
     ),
     texts(
         "--device",
-        "Add a device of the host: HOST[:CONTAINER[:rwm]]",
+        "Add a device of the host: HOST[:CONTAINER[:rwm]], or a CDI name: VENDOR/CLASS=NAME",
         dest="devices",
         split=True,
         metavar="DEVICE",

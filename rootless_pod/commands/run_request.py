@@ -116,6 +116,10 @@ def _process(call: Call) -> SpecRequest:
         values["bind_hostname"] = False
     if "none" in call.texts("dns"):
         values["bind_resolv_conf"] = False
+    if call.values.get("gpus"):
+        from rootless_pod.spec.cdi import gpu_names
+
+        values["devices"] = (*call.texts("devices"), *gpu_names(call.texts("gpus")))
     request = SpecRequest(**values)
     if request.init and not request.init_path:
         from rootless_pod.errors import HostUnready

@@ -72,7 +72,7 @@ KNOWN: dict[str, str] = {
     "engine.active_service": _NO_SERVICE,
     "engine.add_compression": "rpod pushes one variant of each layer; choose it with --compression-format",
     "engine.additional_volume_paths": _NO_PLUGINS,
-    "engine.cdi_spec_dirs": "rpod has no CDI devices",
+    "engine.cdi_spec_dirs": _ACTS,
     "engine.cgroup_manager": _CGROUPS,
     "engine.chown_copied_files": "cp keeps owners as tar does; use cp --archive",
     "engine.compat_api_enforce_docker_hub": _NO_SERVICE,

@@ -25,6 +25,7 @@ class Places(Frozen):
     conmon: str | None = None
     log_level: str = "warn"
     hooks_dirs: tuple[str, ...] = ()
+    cdi_dirs: tuple[str, ...] = ()
 
     def command(self, *words: str) -> tuple[str, ...]:
         """Return an argv that calls rpod with the same places and drivers; it needs no environment to find itself."""
@@ -45,6 +46,8 @@ class Places(Frozen):
             argv += ["--runtime-flag", flag]
         for directory in self.hooks_dirs:
             argv += ["--hooks-dir", directory]
+        for directory in self.cdi_dirs:
+            argv += ["--cdi-spec-dir", directory]
         if not events.are_kept():
             argv += ["--events-backend", "none"]
         return (*argv, *words)

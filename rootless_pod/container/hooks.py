@@ -29,9 +29,17 @@ _BEFORE_SECONDS, _AFTER_SECONDS = 200, 45
 
 
 def with_hooks(
-    directories: tuple[str, ...], config: ContainerConfig, spec: Spec, state: dict[str, Any], bundle: str
+    directories: tuple[str, ...],
+    config: ContainerConfig,
+    spec: Spec,
+    state: dict[str, Any],
+    bundle: str,
+    *,
+    given: tuple[Hook, ...] = (),
 ) -> Spec:
     """Return the spec with the hooks that fit the container, changed by those of stage ``precreate``.
+
+    ``given`` are those of its devices, which come first.
 
     ``state`` remembers that there are hooks: then it is the runtime that has to delete the container.
 
@@ -39,7 +47,8 @@ def with_hooks(
         NotFound, Corrupt, Refused: a hook file can't be meant.
         ProgramFailed, TimedOut: a ``precreate`` hook failed.
     """
-    chosen = [
+    chosen = list(given)
+    chosen += [
         hook
         for hook in read_hooks(directories)
         if hook.fits(

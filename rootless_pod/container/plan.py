@@ -15,6 +15,7 @@ from rootless_pod.errors import NotFound
 from rootless_pod.image.lookup import lookup
 from rootless_pod.network.mode import parse_network
 from rootless_pod.spec.bundle import config_text
+from rootless_pod.spec.devices import is_cdi_name
 from rootless_pod.spec.generate import generate
 from rootless_pod.spec.host import read_host_facts
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rootless_pod.container.request import ContainerRequest
     from rootless_pod.oci.image import Image
     from rootless_pod.oci.runtime import ResolvedMount
+    from rootless_pod.spec.hooks import Hook
 
 _ID = "0" * 64
 
@@ -68,8 +70,14 @@ def _lines(context: Context, request: ContainerRequest, image: Image | None) -> 
     rootfs = request.rootfs or f"{context.paths.container(_ID)}/merged"
     accounts = request.rootfs or _layer_with_accounts(context, image)
     netns, network_lines = _network(context, config, image)
+    process, mounts = request.process, _planned_mounts(context, request)
+    hooks: tuple[Hook, ...] = ()
+    if any(is_cdi_name(one) for one in process.devices):
+        from rootless_pod.container.devices import with_devices
+
+        process, mounts, hooks = with_devices(context, process, mounts)
     spec = generate(
-        request.process,
+        process,
         container_id=_ID,
         image_config=image.config if image is not None else None,
         rootfs=accounts,
@@ -77,10 +85,15 @@ def _lines(context: Context, request: ContainerRequest, image: Image | None) -> 
         run_dir=context.paths.bundle(_ID),
         id_map=context.namespace.id_map,
         host=host,
-        volumes=_planned_mounts(context, request),
+        volumes=mounts,
         namespaces=_planned_namespaces(context, joined),
         cgroups_path=planned_cgroup(request.process, _ID, host.cgroups),
     )
+    if hooks:
+        from rootless_pod.container.hooks import with_config
+        from rootless_pod.spec.hooks import by_stage
+
+        spec = with_config(spec, {**spec.config, "hooks": by_stage(hooks)})
     inner: dict[str, Any] = spec.config
     inner["root"]["path"] = rootfs
     user = inner["process"]["user"]
@@ -97,6 +110,7 @@ def _lines(context: Context, request: ContainerRequest, image: Image | None) -> 
         *(f"id {kind}: {one['containerID']}→{one['hostID']} ({one['size']})"
           for kind in ("uidMappings", "gidMappings") for one in inner["linux"].get(kind, ())),
         *(_mount(one) for one in inner["mounts"]),
+        *(f"hook: {hook.stages[0]} {hook.path}" for hook in hooks),
         f"process: {' '.join(inner['process']['args'])}",
         f"user: {user['uid']}:{user['gid']}, directory {inner['process']['cwd']}",
         f"seccomp: {spec.seccomp_name}",

@@ -15,6 +15,7 @@ from rootless_pod.network.hosts import write_hostname, write_hosts
 from rootless_pod.network.mode import publish_exposed
 from rootless_pod.network.resolv import write_resolv_conf
 from rootless_pod.spec.bundle import write_bundle
+from rootless_pod.spec.devices import is_cdi_name
 from rootless_pod.spec.generate import Spec, generate
 from rootless_pod.spec.host import read_host_facts
 from rootless_pod.spec.prepare import prepare_rootfs
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from rootless_pod.network.attach import Attachment, NetworkStatus
     from rootless_pod.network.mode import NetworkRequest
     from rootless_pod.oci.image import Image
+    from rootless_pod.spec.hooks import Hook
     from rootless_pod.spec.rootless import UserMapping
 
 _SQUASHING = "fuse-overlayfs"
@@ -121,6 +123,11 @@ def prepare(
 
         process = secrets.with_variables(paths, request.secrets, process)
         volumes = (*volumes, *secrets.mounts(bundle, request.secrets))
+    hooks: tuple[Hook, ...] = ()
+    if any(is_cdi_name(one) for one in process.devices):
+        from rootless_pod.container.devices import with_devices
+
+        process, volumes, hooks = with_devices(context, process, volumes, is_infra=config.is_infra)
     spec = generate(
         process,
         container_id=config.id,
@@ -156,10 +163,10 @@ def prepare(
     if request.secrets:
         secrets.write_files(paths, bundle, request.secrets, spec, context.namespace.id_map)
     _write_names(context, config, bundle, network, spec)
-    if context.hooks_dirs:
+    if context.hooks_dirs or hooks:
         from rootless_pod.container.hooks import with_hooks
 
-        spec = with_hooks(context.hooks_dirs, config, spec, state, bundle)
+        spec = with_hooks(context.hooks_dirs, config, spec, state, bundle, given=hooks)
     write_bundle(bundle, with_compiled_filter(context, spec) if takes_program else spec)
     return Prepared(bundle, spec, network)
 

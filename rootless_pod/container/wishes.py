@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless_pod.spec import namespaces, process, security
+from rootless_pod.spec.devices import is_cdi_name
 from rootless_pod.spec.host import read_host_facts
 from rootless_pod.spec.resources import asked_resources
 from rootless_pod.spec.rootless import UserMapping, plan_mapping
@@ -33,3 +34,8 @@ def check_wishes(context: Context, request: ContainerRequest) -> None:
     security.choose_capabilities(wishes, 0, host)
     process.compose_limits(wishes, host)
     asked_resources(wishes)
+    names = [one for one in wishes.devices if is_cdi_name(one)]
+    if names:
+        from rootless_pod.spec.cdi import resolve_devices
+
+        resolve_devices(names, context.cdi_dirs)

@@ -24,7 +24,7 @@ def device_mounts(texts: Sequence[str]) -> tuple[ResolvedMount, ...]:
     Raises:
         Usage: malformed.
         NotFound: the host has no such device.
-        Refused: this user may not open it, or it names a CDI device.
+        Refused: this user may not open it.
     """
     mounts: list[ResolvedMount] = []
     for text in texts:
@@ -37,13 +37,18 @@ def device_mounts(texts: Sequence[str]) -> tuple[ResolvedMount, ...]:
             ) from cause
         if stat.S_ISDIR(found.st_mode):
             base = len(source.rstrip("/"))
-            mounts += [_mount(path, target.rstrip("/") + path[base:]) for path in _nodes_below(source)]
+            mounts += [node_mount(path, target.rstrip("/") + path[base:]) for path in _nodes_below(source)]
             continue
         if not _is_device(found.st_mode):
             raise Usage(f"--device: {source} is not a device node", remedy=f"use --volume {source}:{target}")
         _check_rights(source, rights)
-        mounts.append(_mount(source, target))
+        mounts.append(node_mount(source, target))
     return tuple(mounts)
+
+
+def is_cdi_name(text: str) -> bool:
+    """Tell a CDI name (``vendor.com/class=name``) from a path: such a device is resolved before (``cdi.py``)."""
+    return "=" in text and not text.startswith("/")
 
 
 def split_device(text: str) -> tuple[str, str, str]:
@@ -51,13 +56,8 @@ def split_device(text: str) -> tuple[str, str, str]:
 
     Raises:
         Usage: malformed.
-        Refused: a CDI name (``vendor.com/class=name``).
     """
     parts = text.split(":")
-    if "=" in parts[0] and not parts[0].startswith("/"):
-        raise Refused(
-            f"--device {text}: CDI devices are not supported yet", remedy="name the device nodes: --device /dev/NODE"
-        )
     source, target, rights = parts[0], parts[0], "rwm"
     if len(parts) == 2 and not parts[1].startswith("/"):
         rights = parts[1]
@@ -82,10 +82,11 @@ def _check_rights(source: str, rights: str) -> None:
 
 def privileged_devices(root: str = "/dev") -> tuple[ResolvedMount, ...]:
     """Return a bind mount for each device node of the host that this user can open (``--privileged``)."""
-    return tuple(_mount(path, f"/dev{path[len(root) :]}") for path in sorted(_nodes_below(root)))
+    return tuple(node_mount(path, f"/dev{path[len(root) :]}") for path in sorted(_nodes_below(root)))
 
 
-def _mount(source: str, target: str) -> ResolvedMount:
+def node_mount(source: str, target: str) -> ResolvedMount:
+    """Return the bind mount of one node."""
     return ResolvedMount(source=source, target=target, type="bind", options=_OPTIONS)
 
 

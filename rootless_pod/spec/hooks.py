@@ -106,7 +106,7 @@ def read_hook(file: str) -> Hook:
         cause.remedy = f"correct {file}, or move it out of the directory"
         raise
     if hook.stages != ("startContainer",):  # that one is looked up inside the container
-        _check_program(hook)
+        check_program(hook)
     return hook
 
 
@@ -165,7 +165,12 @@ def _check_values(hook: Hook) -> None:
             raise Corrupt(f"hook {hook.file}: {field} has {pattern!r}, no regular expression: {cause}") from cause
 
 
-def _check_program(hook: Hook) -> None:
+def check_program(hook: Hook) -> None:
+    """Refuse a hook whose program could not be run.
+
+    Raises:
+        NotFound, Refused: it is not there, or not executable.
+    """
     if not os.path.exists(hook.path):
         raise NotFound(
             f"hook {hook.file}: hook.path {hook.path} does not exist", remedy="install the program", exit_code=125

@@ -268,7 +268,7 @@ def test_limits_need_a_delegated_controller(rootfs):
         ({"groups": ("nogroup",)}, NotFound, "unable to find group nogroup"),
         ({"groups": ("keep-groups", "44")}, Usage, "keep-groups"),
         ({"devices": ("/dev/nope",)}, NotFound, "stat /dev/nope"),
-        ({"devices": ("vendor.com/gpu=all",)}, Refused, "CDI"),
+        ({"devices": ("dev/full",)}, Usage, "invalid device specification"),
         ({"shm_size": "xx"}, Usage, "invalid size"),
         ({"umask": "9"}, Usage, "octal"),
         ({"sysctl": ("net.foo",)}, Usage, "KEY=VALUE"),
