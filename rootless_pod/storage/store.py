@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _STAGING = ".staging-"
 _TRASH = ".trash-"
 # A staging directory without a lock file is younger than this while its maker is between two system calls.
+_STAGING_TRIES = 5
 _UNLOCKED_SECONDS = 60
 _CHAIN_DIGITS = 64
 
@@ -173,24 +174,35 @@ class Staging:
         Raises:
             HostUnready: it can't be made.
         """
+        for _try in range(_STAGING_TRIES):
+            try:
+                self._make()
+            except FileNotFoundError as cause:
+                # A sweep may get the lock between its file and its holder, and bury what we have just begun.
+                self._leave()
+                fault: OSError = cause
+            except OSError as cause:
+                self._leave()
+                fault = cause
+                break
+            else:
+                return self
+        raise HostUnready(
+            f"cannot make a layer in {self._store.root}: {fault.strerror}",
+            remedy="give a writable place with --root DIR",
+        ) from fault
+
+    def _make(self) -> None:
         path = f"{self._store.root}/{_STAGING}{os.urandom(8).hex()}"
-        try:
-            os.makedirs(self._store.root, mode=0o700, exist_ok=True)
-            os.mkdir(path, 0o700)
-            self.path = path
-            # A setgid parent or one with default ACLs must not leak its group or its entries into the layer.
-            os.chmod(path, 0o700)
-            _drop_default_acl(path)
-            self._lock_fd = lock_file(f"{path}/lock")
-            os.mkdir(self.diff, 0o755)
-            os.chmod(self.diff, 0o755)  # noqa: S103 - the root of a file system, inside a 0700 directory
-        except OSError as cause:
-            self._leave()
-            raise HostUnready(
-                f"cannot make a layer in {self._store.root}: {cause.strerror}",
-                remedy="give a writable place with --root DIR",
-            ) from cause
-        return self
+        os.makedirs(self._store.root, mode=0o700, exist_ok=True)
+        os.mkdir(path, 0o700)
+        self.path = path
+        # A setgid parent or one with default ACLs must not leak its group or its entries into the layer.
+        os.chmod(path, 0o700)
+        _drop_default_acl(path)
+        self._lock_fd = lock_file(f"{path}/lock")
+        os.mkdir(self.diff, 0o755)
+        os.chmod(self.diff, 0o755)  # noqa: S103 - the root of a file system, inside a 0700 directory
 
     def commit(self, chain_id: str, info: LayerInfo, *, sync: bool = True) -> LayerInfo:
         """Give the layer its final name; it must be whole. With ``sync=False`` the caller gets it to the disk.
