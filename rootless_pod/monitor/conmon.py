@@ -123,7 +123,11 @@ def start_exec(request: ExecRequest, conmon_path: str) -> ExecSession:
     """
     for directory in (request.directory, f"{request.directory}/exits"):
         os.makedirs(directory, mode=0o700, exist_ok=True)
-    _write(f"{request.directory}/process.json", jsontext.dumps(request.process).encode())
+    process = request.process
+    if request.terminal and request.size is not None:
+        # The resize below comes too early where conmon has not got the terminal yet.
+        process = {**process, "consoleSize": {"height": request.size[0], "width": request.size[1]}}
+    _write(f"{request.directory}/process.json", jsontext.dumps(process).encode())
     pairs = _Pairs(_PIPES)
     attachment = None
     try:

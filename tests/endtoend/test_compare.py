@@ -22,13 +22,22 @@ def test_a_sample_of_command_lines_ends_and_prints_as_with_podman() -> None:
         if os.environ.get("CI"):
             pytest.fail("podman is not installed, and CI must have it")
         pytest.skip("podman is not installed")
-    said: list[str] = []
+    first = differences()
+    # podman itself may be a moment late (a container it is still removing): what differs must differ twice.
+    again = differences() if first else {}
+    assert not first.keys() & again.keys(), "\n".join({**first, **again}.values())
+
+
+def differences() -> dict[str, str]:
+    """Play the sample; return what was said of each line that differs."""
+    said: dict[str, str] = {}
 
     def note(result: compare_podman.Result, _theirs: compare_podman.Answer, ours: compare_podman.Answer) -> None:
         if not result.good:
-            said.append("\n  ".join([f"{result.word}: {result.line.run}", *result.found, *ours.err.splitlines()[-3:]]))
+            words = [f"{result.word}: {result.line.run}", *result.found, *ours.err.splitlines()[-3:]]
+            said[result.line.run] = "\n  ".join(words)
 
     with compare_podman.Stage([RPOD]) as tools:
         results = compare_podman.play_all(compare_podman.read_scenes(quick=True), tools, note)
     assert len(results) >= 60
-    assert not said, "\n".join(said)
+    return said
