@@ -55,23 +55,26 @@ def find_delegation(root: str = ROOT, membership: str | None = None) -> Delegati
 
     What lies above a unit is the service manager's, which takes controllers back there at any moment; and a limit that
     the user put on the unit is to hold for its containers too. ``membership`` is the text of /proc/self/cgroup unless
-    given. Source: https://systemd.io/CGROUP_DELEGATION (one writer a cgroup).
+    given; read from there it must also be true of what ``root`` shows, which another cgroup namespace may have mounted.
+    Source: https://systemd.io/CGROUP_DELEGATION (one writer a cgroup).
     """
     layout = find_layout(root)
     if layout != "v2":
         return Delegation(layout=layout)
+    asked = membership is None
     if membership is None:
         try:
             membership = read_text("/proc/self/cgroup")
         except OSError:
             return Delegation(layout=layout)
-    path, found = own_path(membership), ""
+    own = path = own_path(membership)
+    found = ""
     while path.startswith("/") and ".." not in path and _is_ours(f"{root}{path}".rstrip("/")):
         found = path
         if path == "/" or path.endswith(_UNITS):
             break
         path = os.path.dirname(path)
-    if not found:
+    if not found or (asked and not _holds_this_process(f"{root}{own}")):
         return Delegation(layout=layout)
     return read_delegation(found, root)
 
@@ -114,6 +117,14 @@ def can_enter(path: str, *, root: str = ROOT, membership: str | None = None) -> 
     own = own_path(read_text("/proc/self/cgroup") if membership is None else membership)
     above = os.path.commonpath((own or "/", path)).rstrip("/")
     return os.access(f"{root}{above}/cgroup.procs", os.W_OK)
+
+
+def _holds_this_process(directory: str) -> bool:
+    """Tell whether this process is in the cgroup shown at ``directory``."""
+    try:
+        return str(os.getpid()) in read_text(f"{directory}/cgroup.procs").split()
+    except OSError:
+        return False
 
 
 def _is_ours(directory: str) -> bool:

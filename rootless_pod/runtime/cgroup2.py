@@ -26,6 +26,15 @@ def cgroup_setup(root: str = CGROUP_ROOT) -> str:
         return "none"
 
 
+def what_is_shown(root: str = CGROUP_ROOT) -> str:
+    """Return what ``root`` holds for this mount namespace: ``ours`` for our own view, else as ``cgroup_setup``.
+
+    An answer found with one of them does not hold with another, and commands of one user can join namespaces of either.
+    """
+    setup = cgroup_setup(root)
+    return "ours" if setup == "unified" and is_our_view(root) else setup
+
+
 def show_cgroup2(root: str = CGROUP_ROOT) -> None:
     """Mount cgroup2 on ``root`` in this mount namespace, unless it is there; this process gets a cgroup namespace.
 

@@ -12,7 +12,7 @@ from rootless_pod import jsontext
 from rootless_pod.errors import HostUnready
 from rootless_pod.linux import procfs
 from rootless_pod.programs.find import find_program
-from rootless_pod.runtime.cgroup2 import CGROUP_ROOT, cgroup_setup, is_our_view, show_cgroup2
+from rootless_pod.runtime.cgroup2 import CGROUP_ROOT, show_cgroup2, what_is_shown
 from rootless_pod.runtime.driver import Choice
 from rootless_pod.runtime.oci_cli import OciRuntime, runtime_name
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 ORDER = ("crun", "runc")
-_FORMAT = 2
+_FORMAT = 3
 _INSTALL = "install crun or runc (Debian, Ubuntu: apt install crun; Fedora, RHEL: dnf install crun)"
 
 
@@ -42,13 +42,14 @@ def choose_runtime(
         HostUnready: none works; the message has each one's own reason.
     """
     candidates = _candidates((wanted,) if wanted else order)
-    setup = cgroup_setup(cgroup_root)
+    shown = what_is_shown(cgroup_root)
     place = f"{probes_dir}/runtime-{(wanted or 'any').replace('/', '_')}.json"
     answer = _read(place)
-    # With our own view of cgroup2 in place the set-up reads "unified"; the answer for it is as good.
     key = _key(candidates)
-    if answer is None or answer["key"] != key or setup not in (answer["setup"], answer["setup_shown"]):
-        answer = _find(candidates, probes_dir=probes_dir, setup=setup, cgroup_root=cgroup_root)
+    # An answer that mounts our own view of cgroup2 holds with it in place, and no other does.
+    fits = answer is not None and (shown == answer["shown"] or (shown == "ours" and answer["view"]))
+    if answer is None or answer["key"] != key or not fits:
+        answer = _find(candidates, probes_dir=probes_dir, shown=shown, cgroup_root=cgroup_root)
         answer["key"] = key
         if answer["path"]:  # that nothing works is asked anew: a trial may have been killed
             _keep(place, answer)
@@ -85,7 +86,7 @@ def _read(place: str) -> dict[str, Any] | None:
         answer = jsontext.loads(procfs.read_text(place))
     except (OSError, ValueError):
         return None
-    wanted = {"key", "setup", "setup_shown", "name", "path", "view", "reason", "refused", "program"}
+    wanted = {"key", "shown", "name", "path", "view", "reason", "refused", "program"}
     return answer if isinstance(answer, dict) and wanted <= answer.keys() else None
 
 
@@ -99,8 +100,12 @@ def _keep(place: str, answer: dict[str, Any]) -> None:
         pass
 
 
-def _find(candidates: list[tuple[str, str | None]], *, probes_dir: str, setup: str, cgroup_root: str) -> dict[str, Any]:
-    """Try the candidates in order; return the answer to keep (``path`` is empty where none works)."""
+def _find(candidates: list[tuple[str, str | None]], *, probes_dir: str, shown: str, cgroup_root: str) -> dict[str, Any]:
+    """Try the candidates in order; return the answer to keep (``path`` is empty where none works).
+
+    ``shown`` is what was seen of cgroups when it was found; ``view`` tells whether our own view of cgroup2 is
+    needed.
+    """
     import shutil
     import tempfile
 
@@ -108,8 +113,7 @@ def _find(candidates: list[tuple[str, str | None]], *, probes_dir: str, setup: s
 
     refused: list[tuple[str, str, str]] = []
     answer = {
-        "setup": setup,
-        "setup_shown": setup,
+        "shown": shown,
         "name": "",
         "path": "",
         "view": False,
@@ -124,10 +128,9 @@ def _find(candidates: list[tuple[str, str | None]], *, probes_dir: str, setup: s
                 refused.append((name, f"{name} is not installed", _INSTALL))
                 continue
             runtime = OciRuntime(runtime_name(path), path, f"{scratch}/state-{runtime_name(path)}")
-            view, reason, words = _try(runtime, scratch, setup, cgroup_root)
+            view, reason, words = _try(runtime, scratch, shown, cgroup_root)
             if words is None:
-                shown = "unified" if view else setup
-                answer |= {"name": runtime.name, "path": path, "view": view, "reason": reason, "setup_shown": shown}
+                answer |= {"name": runtime.name, "path": path, "view": view, "reason": reason}
                 answer["program"] = _takes_program(runtime, scratch, cgroup_root, view=view)
                 break
             refused.append((name, words, _remedy(words)))
@@ -136,20 +139,19 @@ def _find(candidates: list[tuple[str, str | None]], *, probes_dir: str, setup: s
     return {**answer, "refused": refused}
 
 
-def _try(runtime: OciRuntime, bundle: str, setup: str, cgroup_root: str) -> tuple[bool, str, str | None]:
+def _try(runtime: OciRuntime, bundle: str, shown: str, cgroup_root: str) -> tuple[bool, str, str | None]:
     """Return (needs our own view of cgroup2, reason for taking it, reason against it)."""
     from rootless_pod.runtime.probe import in_child, probe
 
     alone = f"{runtime.name} ran a trial container with cgroup2 mounted for us alone"
-    shown_before = setup == "unified" and is_our_view(cgroup_root)
-    if shown_before:
+    if shown == "ours":
         runtime.cgroup_manager = "disabled"
     words = probe(runtime, bundle)
-    if words is None and shown_before:
+    if words is None and shown == "ours":
         return True, f"{alone} (the host has old cgroups)", None
     if words is None:
-        return False, f"{runtime.name} ran a trial container ({setup} cgroups)", None
-    if setup == "unified" or "cgroup" not in words:
+        return False, f"{runtime.name} ran a trial container ({shown} cgroups)", None
+    if shown in ("ours", "unified") or "cgroup" not in words:
         return False, "", words
 
     def with_view() -> str | None:
@@ -159,7 +161,7 @@ def _try(runtime: OciRuntime, bundle: str, setup: str, cgroup_root: str) -> tupl
     runtime.cgroup_manager = "disabled"
     words_with_view = in_child(with_view)
     if words_with_view is None:
-        return True, f"{alone} (the host: {setup})", None
+        return True, f"{alone} (the host: {shown})", None
     return False, "", f"{words}; with cgroup2 mounted for us alone: {words_with_view}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,15 @@ def test_the_highest_writable_cgroup_in_a_row_is_found(tree, tmp_path):
 def test_a_container_may_own_the_root(tree, tmp_path):
     found = find_delegation(str(tmp_path), "0::/\n")
     assert (found.layout, found.path) == ("v2", "/")
+
+
+def test_a_root_that_shows_other_cgroups_than_ours_is_no_delegation(tree, tmp_path):
+    own = own_path(Path("/proc/self/cgroup").read_text())
+    assert own
+    directory = tree(own, procs="1\n")
+    assert find_delegation(str(tmp_path)).path == ""
+    (directory / "cgroup.procs").write_text(f"1\n{os.getpid()}\n")
+    assert find_delegation(str(tmp_path)).path != ""
 
 
 def test_no_membership_is_no_delegation(tree, tmp_path):

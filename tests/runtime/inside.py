@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -35,6 +36,14 @@ def main():
             # Asked again under its path, the view is there already and told from a host's own cgroup2.
             named = choose_runtime(choice.driver.path, probes_dir=f"{base}/probes", runtime_root=f"{base}/runtime")
             assert ("for us alone" in named.reason, named.driver.cgroup_manager) == (True, "disabled")
+            # An answer kept in a namespace with the whole cgroup2 does not hold here, where our own view is.
+            place = f"{base}/probes/runtime-{wanted}.json"
+            with open(place, encoding="utf-8") as file:
+                answer = json.load(file)
+            with open(place, "w", encoding="utf-8") as file:
+                json.dump({**answer, "shown": "unified", "view": False}, file)
+            asked = choose_runtime(wanted, probes_dir=f"{base}/probes", runtime_root=f"{base}/runtime")
+            assert asked.driver.cgroup_manager == "disabled"
             for name in os.listdir(f"{base}/probes"):
                 if name != f"runtime-{wanted}.json":
                     os.unlink(f"{base}/probes/{name}")
