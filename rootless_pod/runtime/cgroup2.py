@@ -38,16 +38,20 @@ def what_is_shown(root: str = CGROUP_ROOT) -> str:
 def show_cgroup2(root: str = CGROUP_ROOT) -> None:
     """Mount cgroup2 on ``root`` in this mount namespace, unless it is there; this process gets a cgroup namespace.
 
+    Read-only: it begins at the cgroup of this command, which the user may own. A runtime of a later command from
+    another cgroup would make one there and not be allowed to enter it; where it can make none it goes without.
+
     Raises:
         OSError: the kernel refuses (not inside our own user namespace, or a kernel without cgroup2).
     """
     if cgroup_setup(root) == "unified":
         return
-    from rootless_pod.linux.mount import mount
+    from rootless_pod.linux.mount import MS_BIND, MS_RDONLY, MS_REMOUNT, mount
     from rootless_pod.linux.namespaces import CLONE_NEWCGROUP, unshare
 
     unshare(CLONE_NEWCGROUP)
     mount(_OUR_MOUNT, root, "cgroup2")
+    mount(_OUR_MOUNT, root, "", MS_REMOUNT | MS_BIND | MS_RDONLY)
 
 
 def is_our_view(root: str = CGROUP_ROOT) -> bool:

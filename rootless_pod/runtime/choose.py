@@ -133,7 +133,7 @@ def _find(candidates: list[tuple[str, str | None]], *, probes_dir: str, shown: s
                 answer |= {"name": runtime.name, "path": path, "view": view, "reason": reason}
                 answer["program"] = _takes_program(runtime, scratch, cgroup_root, view=view)
                 break
-            refused.append((name, words, _remedy(words)))
+            refused.append((name, words, _remedy(runtime.name, words)))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return {**answer, "refused": refused}
@@ -176,11 +176,12 @@ def _takes_program(runtime: OciRuntime, bundle: str, cgroup_root: str, *, view: 
     return runtime.name == "crun" and in_child(obeyed) is None
 
 
-def _remedy(words: str) -> str:
-    """Return what mends a refusal."""
+def _remedy(name: str, words: str) -> str:
+    """Return what mends a refusal of the runtime ``name``."""
     lower = words.lower()
     if "cgroup" in lower:
-        return "use --runtime runc, or boot with systemd.unified_cgroup_hierarchy=1"
+        other = "crun" if name == "runc" else "runc"
+        return f"use --runtime {other}, or boot with systemd.unified_cgroup_hierarchy=1"
     if "proc" in lower and ("not permitted" in lower or "permission denied" in lower):
         return "run rpod where /proc is not covered by other mounts (an outer container masks it): rpod doctor"
     return "run: rpod doctor"

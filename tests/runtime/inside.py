@@ -32,6 +32,8 @@ def main():
             # crun 1.8.1 refuses such a host: it was given a view of cgroup2, and only us.
             assert filesystem_type(CGROUP_ROOT) == "cgroup2"
             assert "for us alone" in choice.reason
+            # It begins at our own cgroup, which a runtime started from another one must leave alone.
+            assert os.statvfs(CGROUP_ROOT).f_flag & os.ST_RDONLY
             assert choice.driver.cgroup_manager == "disabled"
             # Asked again under its path, the view is there already and told from a host's own cgroup2.
             named = choose_runtime(choice.driver.path, probes_dir=f"{base}/probes", runtime_root=f"{base}/runtime")
