@@ -20,8 +20,8 @@ MARKER = "rootless-pod-store"
 """A file in each root that rpod made, or found to hold nothing but its own."""
 _OWN_NAMES = frozenset(
     {
-        MARKER, "containers", "events", "image", "image-cache", "image-mounts", "layers", "locks", "names", "pods",
-        "scratch", "secrets", "unwritten", "volumes",
+        MARKER, "containers", "events", "image", "image-cache", "image-mounts", "layers", "locks", "names", "networks",
+        "pods", "scratch", "secrets", "unwritten", "volumes",
     }
 )  # fmt: skip
 _EVER_SINCE = frozenset({"containers", "image", "layers", "locks", "names", "volumes"})
@@ -71,6 +71,11 @@ class Paths(Frozen):
         return f"{self.graphroot}/volumes"
 
     @property
+    def networks(self) -> str:
+        """One record a named network."""
+        return f"{self.graphroot}/networks"
+
+    @property
     def locks(self) -> str:
         """Lock files that belong to no single object."""
         return f"{self.graphroot}/locks"
@@ -94,6 +99,11 @@ class Paths(Frozen):
     def netns(self) -> str:
         """Network namespaces kept by a bind mount."""
         return f"{self.bootroot}/netns"
+
+    @property
+    def leases(self) -> str:
+        """One directory a named network, in it a file for each container that has addresses there."""
+        return f"{self.bootroot}/networks"
 
     @property
     def runtime_root(self) -> str:

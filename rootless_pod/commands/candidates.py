@@ -61,7 +61,7 @@ def command_words(incomplete: str) -> list[str]:
 
 
 def candidates(what: str, incomplete: str, *, root: str | None = None, runroot: str | None = None) -> list[str]:
-    """Return what ``incomplete`` may become: names of a ``container``, ``image``, ``volume`` or ``command``.
+    """Return what ``incomplete`` may become: names of a ``container``, ``image``, ``volume``, ``network`` or ``command``.
 
     Ids are offered once their beginning is typed. Whatever can't be read is left out: the shell must not be disturbed.
     """
@@ -85,4 +85,7 @@ def candidates(what: str, incomplete: str, *, root: str | None = None, runroot: 
         found += image_names(paths)
     if "volume" in what:
         found += _listing(paths.volumes)
+    if "network" in what:
+        made = (name for name in _listing(paths.networks) if not name.startswith("."))
+        found += ["podman", *[name.removesuffix(".json") for name in made]]
     return sorted({name for name in found if name.startswith(incomplete)})

@@ -26,7 +26,7 @@ class Option(Frozen):
 
     ``refuse`` ("reason; remedy"): the option is known, but cannot act here: giving it is an error saying so
     (with ``choices``: giving any other value than these is).
-    ``completes`` names what its value is: container, image, volume, file, directory, or nothing.
+    ``completes`` names what its value is: container, image, volume, network, file, directory, or nothing.
     """
 
     name: str

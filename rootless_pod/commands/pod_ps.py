@@ -141,9 +141,9 @@ def row(paths: Paths, pod: Pod, *, whole: bool) -> dict[str, Any]:
 
 def json_row(paths: Paths, pod: Pod) -> dict[str, Any]:
     """Return one object of ``--format json``, with podman's fields and types."""
-    from rootless_pod.container.moments import rfc3339
     from rootless_pod.container.pod.inspect import labels_of, shown_state
     from rootless_pod.container.pod.limits import recorded
+    from rootless_pod.oci.moments import rfc3339
 
     return {
         "Cgroup": recorded(paths, pod.id).rpartition("/")[0],

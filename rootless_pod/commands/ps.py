@@ -266,7 +266,7 @@ def _moments(container: Container) -> dict[str, Any]:
 
 def _unix(moment_ns: int) -> int:
     """Return seconds since 1970; what did not happen was, to Go, in the year 1."""
-    from rootless_pod.container.moments import NO_UNIX_SECONDS
+    from rootless_pod.oci.moments import NO_UNIX_SECONDS
 
     return moment_ns // 10**9 if moment_ns else NO_UNIX_SECONDS
 

@@ -24,7 +24,7 @@ def row(secret: Secret) -> dict[str, object]:
 
 def as_json(secret: Secret, moment: object = None) -> dict[str, object]:
     """Return podman's object of ``secret inspect``; ``moment`` turns a time into what is to be shown."""
-    from rootless_pod.container.moments import rfc3339
+    from rootless_pod.oci.moments import rfc3339
 
     write = moment if callable(moment) else rfc3339
     return {

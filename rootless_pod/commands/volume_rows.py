@@ -19,7 +19,7 @@ KEYS = ("after", "anonymous", "dangling", "driver", "label", "label!", "name", "
 
 def as_json(volume: Volume) -> dict[str, Any]:
     """Return podman's object."""
-    from rootless_pod.container.moments import rfc3339
+    from rootless_pod.oci.moments import rfc3339
 
     return {
         "Name": volume.name,

@@ -203,7 +203,7 @@ def judge(
 
 def entry_of(request: HealthRequest, result: Result) -> dict[str, Any]:
     """Return the line of the log for a result."""
-    from rootless_pod.container.moments import rfc3339
+    from rootless_pod.oci.moments import rfc3339
 
     output = result.output.rstrip("\n")
     return {

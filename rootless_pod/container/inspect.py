@@ -9,8 +9,8 @@ import os
 
 from rootless_pod import jsontext
 from rootless_pod.container import status as states
-from rootless_pod.container.moments import NO_MOMENT, rfc3339
 from rootless_pod.jsontext import NoList
+from rootless_pod.oci.moments import NO_MOMENT, rfc3339
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

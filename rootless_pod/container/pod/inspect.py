@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rootless_pod.container.moments import rfc3339
 from rootless_pod.container.pod.limits import recorded
 from rootless_pod.container.status import STARTING
+from rootless_pod.oci.moments import rfc3339
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
