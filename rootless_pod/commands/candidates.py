@@ -61,7 +61,7 @@ def command_words(incomplete: str) -> list[str]:
 
 
 def candidates(what: str, incomplete: str, *, root: str | None = None, runroot: str | None = None) -> list[str]:
-    """Return what ``incomplete`` may become: names of a ``container``, ``image``, ``volume``, ``network`` or ``command``.
+    """Return what ``incomplete`` may become: names of any of ``what`` (container, image, volume, network, command).
 
     Ids are offered once their beginning is typed. Whatever can't be read is left out: the shell must not be disturbed.
     """
