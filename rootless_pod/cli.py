@@ -79,7 +79,7 @@ def dispatch(argv: Sequence[str]) -> int:
         globals=chosen,
     )
     if command.needs_userns:
-        call = _enter(call)
+        call = call.entered()
     main: Callable[[Call], int] = module.main
     return main(call)
 
@@ -110,19 +110,6 @@ def _configured(command: Command, parsed: Parsed, chosen: Globals) -> tuple[dict
     from rootless_pod.commands.configured import configure
 
     return configure(command, parsed.values, parsed.given, chosen)
-
-
-def _enter(call: Call) -> Call:
-    from rootless_pod.userns.enter import enter
-
-    paths = call.paths
-    paths.prepare()
-    call = call.replace(places=paths, namespace=enter(paths))
-    if os.path.isdir(f"{paths.graphroot}/unwritten"):
-        from rootless_pod.image.unwritten import settle
-
-        settle(paths)
-    return call
 
 
 def _show_help(words: Sequence[str]) -> int:

@@ -52,6 +52,7 @@ COMMAND = Command(
         "rpod copy docker-archive:app.tar docker://registry.example.org/team/app:1",
         "rpod copy containers-storage:app dir:./app",
     ),
+    needs_userns=False,
 )
 
 
@@ -59,7 +60,11 @@ def main(call: Call) -> int:
     """Copy, and write the digest where asked to."""
     from rootless_pod.commands.pull import wanted_platform
     from rootless_pod.image.push import copy
+    from rootless_pod.oci.reference import parse_source
 
+    if parse_source(call.one("destination")).transport == "containers-storage":
+        # Only what comes into the store is unpacked. Elsewhere gpg finds the user's agent as it is outside.
+        call = call.entered()
     transfer = transfer_of(call).replace(
         all_platforms=call.flag("all"),
         platform=wanted_platform(call),

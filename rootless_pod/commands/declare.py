@@ -178,6 +178,25 @@ class Call(Frozen):
         stores = additional_stores(self.globals.storage_opt)
         return paths.replace(additional=stores) if stores else paths
 
+    def entered(self) -> Call:
+        """Join the user's namespace and return the call with it; once a process, before any thread.
+
+        Raises:
+            HostUnready: there is none to be had.
+        """
+        import os
+
+        from rootless_pod.userns.enter import enter
+
+        paths = self.paths
+        paths.prepare()
+        call = self.replace(places=paths, namespace=enter(paths))
+        if os.path.isdir(f"{paths.graphroot}/unwritten"):
+            from rootless_pod.image.unwritten import settle
+
+            settle(paths)
+        return call
+
     def flag(self, key: str) -> bool:
         """Return a flag's value."""
         return bool(self.values[key])

@@ -11,10 +11,16 @@ if TYPE_CHECKING:
     from rootless_pod.image.push import CopyOptions
     from rootless_pod.image.recompress import Compression
     from rootless_pod.image.registry.connect import Access
+    from rootless_pod.image.sign import Signing
     from rootless_pod.image.transfer import TransferOptions, Transferred
 
-_NO_SIGNING = "rpod checks signatures but makes none; sign with skopeo or cosign"
-
+SIGNING_OPTIONS = (
+    text("--sign-by", "Sign with this OpenPGP key of gpg's", metavar="KEY"),
+    text("--sign-by-sigstore", "Sign as this file of parameters says", metavar="PARAM-FILE", completes="file"),
+    text("--sign-by-sigstore-private-key", "Sign with the sigstore key in FILE", metavar="FILE", completes="file"),
+    text("--sign-identity", "The name to sign for (default: that of the destination)", metavar="NAME"),
+    text("--sign-passphrase-file", "Its first line is the key's passphrase", metavar="FILE", completes="file"),
+)
 TRANSFER_OPTIONS = (
     Option(
         name="--compression-format",
@@ -42,10 +48,7 @@ TRANSFER_OPTIONS = (
     flag("--remove-signatures", "Accepted: signatures are never copied along"),
     Option(name="--retry", kind="uint", help="Try so often again after a passing fault (default 3)", metavar="N"),
     Option(name="--retry-delay", kind="duration", help="First pause before trying again", metavar="DURATION"),
-    Option(name="--sign-by", help="Not supported", refuse=_NO_SIGNING),
-    Option(name="--sign-by-sigstore", help="Not supported", refuse=_NO_SIGNING),
-    Option(name="--sign-by-sigstore-private-key", help="Not supported", refuse=_NO_SIGNING),
-    Option(name="--sign-passphrase-file", help="Not supported", refuse=_NO_SIGNING),
+    *SIGNING_OPTIONS,
 )
 
 
@@ -91,6 +94,21 @@ def access_of(call: Call, prefix: str = "") -> Access:
     return access
 
 
+def signing_of(call: Call) -> Signing | None:
+    """Return who signs, None where nobody was asked to."""
+    if not any(call.text(name) for name in ("sign_by", "sign_by_sigstore", "sign_by_sigstore_private_key")):
+        return None
+    from rootless_pod.image.sign import Signing
+
+    return Signing(
+        gpg_key=call.text("sign_by"),
+        sigstore_key=call.text("sign_by_sigstore_private_key"),
+        passphrase_file=call.text("sign_passphrase_file"),
+        identity=call.text("sign_identity"),
+        params=call.text("sign_by_sigstore"),
+    )
+
+
 def write_digest(call: Call, done: Transferred) -> None:
     """Write ``--digestfile`` (raises Usage where it can't be written)."""
     path = call.text("digestfile")
@@ -114,4 +132,5 @@ def options_of(call: Call, *, source: Access, destination: Access, transfer: Tra
         quiet=call.flag("quiet"),
         single_id=call.namespace is not None and call.namespace.single_id,
         signature_policy=(call.text("signature_policy") if "signature_policy" in call.values else "") or None,
+        signing=signing_of(call),
     )

@@ -198,6 +198,7 @@ def _registry_destination(
         there.repository,
         there.version,
         shown=str(reference),
+        endpoint=there,
         mounts=mounts,
         beside=beside,
         spool_dir=_spool_dir(),

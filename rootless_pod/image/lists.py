@@ -287,9 +287,8 @@ def push_list(paths: Paths, text: str, destination: str, options: CopyOptions) -
         NotFound: there is no such list.
         Usage: nothing says where to.
     """
-    from rootless_pod.image.ends import open_destination, split_end
-    from rootless_pod.image.progress import choose_progress
-    from rootless_pod.image.transfer import transfer
+    from rootless_pod.image.ends import split_end
+    from rootless_pod.image.push import send
     from rootless_pod.oci.reference import has_registry
 
     kept, _index = read_list(paths, text)
@@ -304,10 +303,7 @@ def push_list(paths: Paths, text: str, destination: str, options: CopyOptions) -
         where = f"docker://{where}"
     opened = _kept_source(paths, kept, text)
     with store_use_lock(paths):
-        place = open_destination(split_end(where), options.destination, names=opened.names, source=opened, paths=paths)
-        with place:
-            progress = choose_progress(quiet=options.quiet)
-            return transfer(opened.source, place, options.transfer, progress, opened.check)
+        return send(paths, opened, split_end(where), options)
 
 
 def read_document(paths: Paths, text: str, access: Access) -> bytes:

@@ -15,11 +15,12 @@ from rootless_pod.state.events import emit
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.image.ends import OpenedSource
+    from rootless_pod.image.sign import Signing
     from rootless_pod.paths import Paths
 
 
 class CopyOptions(Frozen):
-    """How to copy: the transfer itself, and how to reach the registries at either end."""
+    """How to copy: the transfer itself, how to reach the registries at either end, and who signs (None: nobody)."""
 
     transfer: TransferOptions = TransferOptions()
     source: Access = Access()
@@ -27,6 +28,7 @@ class CopyOptions(Frozen):
     quiet: bool = False
     single_id: bool = False
     signature_policy: str | None = None
+    signing: Signing | None = None
 
 
 def push(paths: Paths, image: str, destination: str, options: CopyOptions) -> Transferred:
@@ -46,7 +48,7 @@ def push(paths: Paths, image: str, destination: str, options: CopyOptions) -> Tr
     else:
         end = split_end(destination or f"docker://{end.rest}")
     with store_use_lock(paths):
-        done = _transfer(paths, opened, end, options.replace(transfer=options.transfer.replace(packs=True)))
+        done = send(paths, opened, end, options.replace(transfer=options.transfer.replace(packs=True)))
     emit(paths, "image", "push", id=_id_of(paths, image), name=destination or f"{end.transport}://{end.rest}")
     return done
 
@@ -90,17 +92,30 @@ def copy(paths: Paths, source: str, destination: str, options: CopyOptions) -> T
         if end.transport == "containers-storage":
             return _keep(paths, opened, end, options)
         if start.transport != "containers-storage":
-            return _transfer(None, opened, end, options)
+            return send(None, opened, end, options)
         with store_use_lock(paths):
-            return _transfer(paths, opened, end, options)
+            return send(paths, opened, end, options)
     finally:
         opened.close()
 
 
-def _transfer(paths: Paths | None, opened: OpenedSource, end: Source, options: CopyOptions) -> Transferred:
+def send(paths: Paths | None, opened: OpenedSource, end: Source, options: CopyOptions) -> Transferred:
+    """Bring what is opened to another end (not the store), signed where that is asked for.
+
+    ``paths``: the store, where it comes from there (whoever calls holds its use lock).
+
+    Raises:
+        Refused, Unreachable, Corrupt, HostUnready, NotFound: the destination or the signer did not take it.
+    """
     place = open_destination(end, options.destination, names=opened.names, source=opened, paths=paths)
+    signer = None
+    if options.signing is not None:
+        from rootless_pod.image.sign import open_signing
+
+        signer = open_signing(options.signing, end, place)
     with place:
-        return transfer(opened.source, place, options.transfer, choose_progress(quiet=options.quiet), opened.check)
+        progress = choose_progress(quiet=options.quiet)
+        return transfer(opened.source, place, options.transfer, progress, opened.check, signer)
 
 
 def _keep(paths: Paths, opened: OpenedSource, end: Source, options: CopyOptions) -> Transferred:
@@ -110,6 +125,8 @@ def _keep(paths: Paths, opened: OpenedSource, end: Source, options: CopyOptions)
         raise Refused("the store keeps one platform of an image", remedy="leave out --all, or choose with --platform")
     if asked.manifest_format or asked.compression.kind or asked.compression.force:
         raise Refused("the store keeps images as they are", remedy="leave out --format and --compression-format")
+    if options.signing is not None:
+        raise Refused("the store keeps no signatures of its own", remedy="sign the image when it is pushed")
     resolved = resolve(opened.source, asked.platform)
     image = install(
         paths,

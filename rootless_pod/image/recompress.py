@@ -129,7 +129,7 @@ def recompress(
 
 
 # Annotations about the compressed bytes themselves: tables of contents of zstd:chunked and eStargz.
-_OF_THE_BYTES = ("io.github.containers.zstd-chunked.", "containerd.io/snapshot/stargz/")
+_OF_THE_BYTES = ("io.github.containers.zstd-chunked.", "io.containers.zstd-chunked.", "containerd.io/snapshot/stargz/")
 
 
 def unnamed_file(directory: str) -> int:

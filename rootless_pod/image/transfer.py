@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rootless_pod.image.destination import ImageDestination
+    from rootless_pod.image.sign import ImageSigner
     from rootless_pod.image.source import BlobReader, ImageSource
     from rootless_pod.oci.manifest import Index, Manifest
 
@@ -60,11 +61,14 @@ def transfer(
     options: TransferOptions,
     progress: Progress | None = None,
     check: Callable[[Resolved], object] | None = None,
+    signer: ImageSigner | None = None,
 ) -> Transferred:
     """Move one image, or with ``all_platforms`` a list and all it names; the caller enters the destination.
 
     Blobs come first, manifests next, the name last: after a failure the destination's name points at what it did.
     ``check`` judges each manifest before anything of it is sent, and raises to refuse.
+    ``signer`` is told each manifest's digest there, and whether it gets the name, before it is put: who asks for a
+    signature never finds the name without one.
 
     Raises:
         Corrupt: a blob or document of the source is not what it claims to be.
@@ -73,7 +77,7 @@ def transfer(
     progress = progress or SilentProgress()
     options.compression.check()
     check_target(options.compression.kind, options.manifest_format)
-    move = _Move(source, destination, options, progress)
+    move = _Move(source, destination, options, progress, signer)
     judge = check or _accept
     with progress:
         if options.all_platforms:
@@ -101,12 +105,18 @@ class _Move:
     """One transfer."""
 
     def __init__(
-        self, source: ImageSource, destination: ImageDestination, options: TransferOptions, progress: Progress
+        self,
+        source: ImageSource,
+        destination: ImageDestination,
+        options: TransferOptions,
+        progress: Progress,
+        signer: ImageSigner | None,
     ) -> None:
         self.source = source
         self.destination = destination
         self.options = options
         self.progress = progress
+        self.signer = signer
         self.unchanged = True
         self._brought: dict[str, Descriptor] = {}
 
@@ -261,6 +271,9 @@ class _Move:
 
     def _put(self, data: bytes, document: Manifest | Index, *, top: bool) -> Descriptor:
         digest = of_bytes(data)
+        if self.signer is not None:
+            self.progress.note(f"Signing manifest {digest}")
+            self.signer.sign(digest, top=top)
         if top:
             self.progress.note("Writing manifest to image destination")
         done = Descriptor(

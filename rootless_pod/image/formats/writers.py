@@ -150,6 +150,7 @@ class DirectoryDestination(_Directory):
         """
         super().__init__(path)
         self._manifest = b""
+        self._beside: dict[str, bytes] = {}
         if os.path.lexists(path) and not os.path.isdir(path):
             raise Conflict(f"{path} is not a directory", remedy="give a new or empty directory")
         self._before = tuple(os.listdir(path)) if os.path.isdir(path) else ()
@@ -173,9 +174,16 @@ class DirectoryDestination(_Directory):
         self._kept.add(name)
         self.write(name, data)
 
+    def keep(self, name: str, data: bytes) -> None:
+        """Have ``commit`` write a file beside the manifest: a signature."""
+        self._beside[name] = data
+        self._kept.add(name)
+
     def commit(self) -> None:
         """Write the manifest and remove the files of the image that was here before."""
         self.write("version", _VERSION)
+        for name, data in self._beside.items():
+            self.write(name, data)
         self.write("manifest.json", self._manifest)
         for name in self._before:
             if name not in self._kept and _is_own(name):
@@ -185,4 +193,9 @@ class DirectoryDestination(_Directory):
 def _is_own(name: str) -> bool:
     """Tell whether the format gives files such a name."""
     stem = name.removesuffix(".manifest.json")
+    owner, _signature, number = name.rpartition("signature-")
+    if number.isdigit() and not owner:
+        return True
+    if number.isdigit() and owner.endswith("-"):
+        stem = owner.removesuffix("-")
     return len(stem) == 64 and set(stem) <= frozenset("0123456789abcdef")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rootless_pod.image.registry.session import Session
     from rootless_pod.image.source import BlobReader
     from rootless_pod.oci.descriptor import Descriptor
+    from rootless_pod.oci.reference import Reference
 
 _WORKERS = 6
 
@@ -29,18 +30,21 @@ class RegistryDestination(Place):
         version: str,
         *,
         shown: str,
+        endpoint: Reference | None = None,
         mounts: Mapping[str, str] | None = None,
         beside: str = "",
         spool_dir: str = Place.spool_dir,
     ) -> None:
         """Write through ``session``.
 
+        ``shown`` is the image's name, ``endpoint`` where its registry has it (None: at its name).
         ``mounts`` maps blobs to repositories of this registry that should have them; ``beside`` is one that should
         have all of them.
         """
         self.shown = shown
         self.spool_dir = spool_dir
-        self._uploader = Uploader(session, repository)
+        self.uploader = Uploader(session, repository)
+        self.endpoint = endpoint
         self._version = version
         self._mounts = dict(mounts or {})
         self._beside = beside
@@ -48,12 +52,12 @@ class RegistryDestination(Place):
 
     def has_blob(self, descriptor: Descriptor) -> str:
         """Look for the blob, and try to mount it from another repository."""
-        if self._uploader.has_blob(descriptor.digest):
+        if self.uploader.has_blob(descriptor.digest):
             return "skipped: already exists"
         source = self._mounts.get(descriptor.digest, self._beside)
         if not source:
             return ""
-        location = self._uploader.mount(descriptor.digest, source)
+        location = self.uploader.mount(descriptor.digest, source)
         if location is None:
             return f"skipped: mounted from {source}"
         self._locations[descriptor.digest] = location
@@ -64,15 +68,15 @@ class RegistryDestination(Place):
     ) -> None:
         """Upload it."""
         location = self._locations.pop(descriptor.digest, "")
-        self._uploader.upload(descriptor, opened, location=location, on_progress=on_progress)
+        self.uploader.upload(descriptor, opened, location=location, on_progress=on_progress)
 
     def put_manifest(self, data: bytes, descriptor: Descriptor, *, top: bool) -> None:
         """Put it under the tag (the top one) or its digest; enter it where its subject's referrers are looked for."""
         reference = self._version if top else descriptor.digest
-        self._uploader.put_manifest(reference, data, descriptor.media_type)
+        self.uploader.put_manifest(reference, data, descriptor.media_type)
         subject = subject_of(data)
         if subject:
-            self._uploader.list_referrer(subject, descriptor)
+            self.uploader.list_referrer(subject, descriptor)
 
 
 def subject_of(data: bytes) -> str:

@@ -65,6 +65,10 @@ class Uploader:
         self._chunked = False
         self._takes_subjects = False
 
+    def reader(self) -> RegistryClient:
+        """Return what reads the same repository."""
+        return RegistryClient.on(self._session, self._repository)
+
     def has_blob(self, digest: str) -> bool:
         """Tell whether the repository has the blob."""
         response = self._session.request("HEAD", self._path(f"blobs/{digest}"), {})
@@ -221,10 +225,9 @@ class Uploader:
         """Enter ``referrer`` into the index that clients keep where the registry has no referrers API."""
         if self._takes_subjects:
             return
-        client = RegistryClient.on(self._session, self._repository)
         tag = referrers_tag(subject)
         try:
-            data, media_type = client.manifest(tag)
+            data, media_type = self.reader().manifest(tag)
             index = parse_index(data, media_type)
         except NotFound:
             index = Index(manifests=(), media_type=OCI_INDEX)

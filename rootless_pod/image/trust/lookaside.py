@@ -74,12 +74,16 @@ class Lookaside:
         """
         name = f"{self._repository}@{digest.replace(':', '=')}"
         if self._base.startswith("file:"):
-            directory = unquote(urlsplit(self._base).path)
-            return read_numbered(lambda n: f"{directory}/{name}/signature-{n}", _read_file)
+            return read_files(f"{unquote(urlsplit(self._base).path)}/{name}")
         base = urlsplit(self._base)
         root = base._replace(path=f"{base.path}/{quote(name, safe='/@=')}").geturl()
         transport = self._transport()
         return read_numbered(lambda n: f"{root}/signature-{n}", lambda url: _fetch(transport, url))
+
+
+def read_files(directory: str) -> tuple[Signature, ...]:
+    """Return the signatures in a directory of one manifest (raises Refused)."""
+    return read_numbered(lambda n: f"{directory}/signature-{n}", _read_file)
 
 
 def read_numbered(place: Callable[[int], str], read: Callable[[str], bytes | None]) -> tuple[Signature, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rootless_pod import jsontext
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.trust.strictjson import Malformed, check_fields, parse_object
 from rootless_pod.oci.digest import is_digest
@@ -15,6 +16,16 @@ class Claim(Frozen):
 
     digest: str
     reference: str
+
+
+def format_claim(claim: Claim, kind: str, *, creator: str, timestamp: int) -> bytes:
+    """Return the bytes to sign, their fields in the order podman writes them."""
+    critical = {
+        "identity": {"docker-reference": claim.reference},
+        "image": {"docker-manifest-digest": claim.digest},
+        "type": kind,
+    }
+    return jsontext.dumps({"critical": critical, "optional": {"creator": creator, "timestamp": timestamp}}).encode()
 
 
 def parse_claim(data: bytes, kind: str) -> Claim:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SYSTEM_DIRECTORY = "/etc/containers/registries.d"
 _TEXTS = ("lookaside", "lookaside-staging", "sigstore", "sigstore-staging")
+_ROOTS_STORE = "/var/lib/containers/sigstore"
 _ATTACHMENTS = "use-sigstore-attachments"
 
 
@@ -21,6 +22,7 @@ class Section(Frozen):
     """What is configured for one scope; None where nothing is said."""
 
     lookaside: str | None = None
+    staging: str | None = None
     attachments: bool | None = None
 
 
@@ -35,6 +37,19 @@ class RegistriesD(Frozen):
         for section in self._sections(scopes):
             if section.lookaside:
                 return section.lookaside
+        return self._default()
+
+    def staging(self, scopes: tuple[str, ...]) -> str:
+        """Return the URL of the store where new signatures of an image go."""
+        for section in self._sections(scopes):
+            if section.staging or section.lookaside:
+                return section.staging or section.lookaside or ""
+        return self._default()
+
+    @staticmethod
+    def _default() -> str:
+        if _is_root():
+            return f"file://{_ROOTS_STORE}"
         data = os.environ.get("XDG_DATA_HOME", "")
         base = data if data.startswith("/") else f"{home()}/.local/share"
         return f"file://{base}/containers/sigstore"
@@ -118,10 +133,20 @@ def _section(value: object, where: str, path: str) -> Section:
             raise _invalid(path, f"{where}.{name} is not a string")
     if not isinstance(table.get(_ATTACHMENTS, False), bool):
         raise _invalid(path, f"{where}.{_ATTACHMENTS} is neither true nor false")
-    # "sigstore" is the key's older name.
+    # "sigstore" is the keys' older name.
     return Section(
-        lookaside=table.get("lookaside") or table.get("sigstore") or None, attachments=table.get(_ATTACHMENTS)
+        lookaside=table.get("lookaside") or table.get("sigstore") or None,
+        staging=table.get("lookaside-staging") or table.get("sigstore-staging") or None,
+        attachments=table.get(_ATTACHMENTS),
     )
+
+
+def _is_root() -> bool:
+    """Tell whether we are the machine's root, not that of a user's namespace."""
+    if os.getuid() != 0:
+        return False
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        return file.readline().split()[:2] == ["0", "0"]
 
 
 def _invalid(path: str, why: str) -> Refused:

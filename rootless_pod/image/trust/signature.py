@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rootless_pod import jsontext
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.trust.strictjson import Malformed, check_fields, parse_object
 
@@ -59,6 +60,20 @@ class NoSignatures:
     def places(self) -> str:
         """Say why there is none."""
         return f"{self._transport}: holds no signatures"
+
+
+def format_stored(signature: Signature) -> bytes:
+    """Return what ``parse_stored`` parses."""
+    if signature.simple:
+        return signature.data
+    import base64
+
+    fields = {
+        "mimeType": signature.media_type,
+        "payload": base64.b64encode(signature.data).decode(),
+        "annotations": signature.annotations,
+    }
+    return b"\0sigstore-json\n" + jsontext.dumps(fields).encode()
 
 
 def parse_stored(blob: bytes, place: str) -> Signature:
