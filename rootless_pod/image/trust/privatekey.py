@@ -28,6 +28,8 @@ KINDS = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
 _MAKE_ONE = "make one with: skopeo generate-sigstore-key, or cosign generate-key-pair"
 # Today's writers take N = 2^15 or 2^16 with r = 8, 32 or 64 MiB: far more is no key but a way to fill the memory.
 _MOST_MEMORY = 1 << 30
+# What scrypt itself may take: the memory above and a little for its blocks; OpenSSL knows no more than 31 bits.
+_MOST_ALLOWED = (1 << 31) - 1
 _NONCE_BYTES = 24
 
 
@@ -86,7 +88,7 @@ def _opened(path: str, box: bytes, passphrase: str) -> bytes:
             "the Python package PyNaCl is not installed: sigstore's private keys can't be opened",
             remedy="run: pip install pynacl",
         ) from cause
-    secret = hashlib.scrypt(passphrase.encode(), salt=salt, n=n, r=r, p=p, maxmem=2 * _MOST_MEMORY, dklen=32)
+    secret = hashlib.scrypt(passphrase.encode(), salt=salt, n=n, r=r, p=p, maxmem=_MOST_ALLOWED, dklen=32)
     try:
         return bytes(SecretBox(secret).decrypt(sealed, nonce))
     except CryptoError as cause:
