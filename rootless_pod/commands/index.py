@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "image inspect": ("image_inspect", "Display the configuration of images"),
     "image mount": ("image_mount", "Mount images read-only, inside rpod unshare"),
     "image prune": ("image_prune", "Remove unused images"),
+    "image sign": ("image_sign", "Sign images that are in a registry"),
     "image tree": ("image_tree", "Show the layers of an image, their sizes and who shares them"),
     "image trust set": ("image_trust_set", "Say what is trusted from a registry, or by default"),
     "image trust show": ("image_trust_show", "Show what the trust policy says"),

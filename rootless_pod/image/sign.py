@@ -80,14 +80,14 @@ def _place_of(end: Source, place: ImageDestination) -> Callable[[Signer], Deposi
 
 
 def _registry_deposit(place: RegistryDestination, signer: Signer) -> Deposit:
-    from rootless_pod.image.trust.deposit import AttachedDeposit, LookasideDeposit
+    from rootless_pod.image.trust.deposit import AttachedDeposit, LookasideDeposit, store_directory
     from rootless_pod.image.trust.registriesd import read_registries_d
     from rootless_pod.image.trust.scope import registry_scopes
 
     there = place.endpoint or parse_reference(place.shown)
     configured, scopes = read_registries_d(), registry_scopes(there)
     if signer.simple:
-        return LookasideDeposit(configured.staging(scopes), there.repository)
+        return LookasideDeposit(store_directory(configured.staging(scopes)), there.repository)
     if not configured.attachments(scopes):
         raise Refused(
             "writing sigstore attachments is disabled by configuration",

@@ -151,7 +151,9 @@ def test_a_key_with_a_passphrase_signs_with_its_file_and_not_without(place: Plac
     locked = ["--sign-by", place.gpg.fingerprint("locked@example.org")]
     place.gpg.end()  # or it remembers the passphrase from making the key
     target = f"{place.address}/app:1"
-    said = place.rpod.error("push", "-q", "--tls-verify=false", *locked, "--sign-passphrase-file", str(wrong), image, target)
+    said = place.rpod.error(
+        "push", "-q", "--tls-verify=false", *locked, "--sign-passphrase-file", str(wrong), image, target
+    )
     assert "Bad passphrase" in said
     assert not (place.registry.place / "data/docker/registry/v2/repositories/app/_manifests/tags").exists()
     place.push(image, "app:1", *locked, "--sign-passphrase-file", str(secret))
@@ -230,6 +232,29 @@ def test_a_list_and_its_images_are_all_signed(place: Place, image: str) -> None:
     policy = place.trust_key("free@example.org")
     assert place.skopeo_takes("list:1", policy)
     assert place.rpod_takes("list:1")
+
+
+def test_what_is_in_a_registry_already_is_signed_there(place: Place, image: str) -> None:
+    place.push(image, "team/app:1")
+    free = ("image", "sign", "--tls-verify=false", "--sign-by", "free@example.org")
+    target = f"docker://{place.address}/team/app:1"
+    assert place.rpod(*free, target) == ""
+    policy = place.trust_key("free@example.org")
+    assert place.skopeo_takes("team/app:1", policy)
+    assert place.rpod_takes("team/app:1")
+    other = place.room / "other"
+    said = place.rpod.error(*free, "--directory", str(other), target)
+    assert str(other) in said
+    other.mkdir()
+    place.rpod(*free, "--directory", str(other), target)
+    assert [one.name for one in other.glob("team/*/*")] == ["signature-1"]
+    assert "not a multi-architecture image" in place.rpod.error(*free, "--all", target)
+    assert "please provide an identity" in place.rpod.error("image", "sign", target)
+    assert "canonical Docker reference" in place.rpod.error(*free, f"dir:{place.room}")
+    place.rpod("manifest", "create", "both", image)
+    place.rpod("manifest", "push", "-q", "--tls-verify=false", "both", f"{place.address}/list:1")
+    place.rpod(*free, "--all", f"docker://{place.address}/list:1")
+    assert len(list(place.store.glob("list@sha256=*/signature-1"))) == 2
 
 
 class SigstoreKey:

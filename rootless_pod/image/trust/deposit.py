@@ -40,6 +40,24 @@ if TYPE_CHECKING:
     from rootless_pod.image.trust.signer import Signer
 
 
+def store_directory(url: str) -> str:
+    """Return the directory that the URL of a lookaside store means.
+
+    Raises:
+        Refused: it is not a directory's.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme != "file":
+        raise Refused(
+            f"writing directly to a {parts.scheme or url} lookaside is not supported",
+            remedy="name a directory as lookaside-staging (file:///…) in registries.d, and publish that",
+        )
+    return unquote(parts.path).rstrip("/")
+
+
 class Deposit(ABC):
     """One place for the signatures of one image (or of a list and its images)."""
 
@@ -55,22 +73,9 @@ class Deposit(ABC):
 class LookasideDeposit(Deposit):
     """The lookaside store of a repository, a directory of this machine."""
 
-    def __init__(self, base: str, repository: str) -> None:
-        """Use the URL ``base``.
-
-        Raises:
-            Refused: it is not a directory's.
-        """
-        try:
-            parts = urlsplit(base)
-        except ValueError:
-            parts = urlsplit("")
-        if parts.scheme != "file":
-            raise Refused(
-                f"writing directly to a {parts.scheme or base} lookaside is not supported",
-                remedy="name a directory as lookaside-staging (file:///…) in registries.d, and publish that",
-            )
-        self._base = unquote(parts.path).rstrip("/")
+    def __init__(self, store: str, repository: str) -> None:
+        """Write below the directory ``store``."""
+        self._base = store
         self._repository = repository
 
     def put(self, signer: Signer, claim: Claim, *, top: bool) -> None:  # noqa: ARG002 - each digest has its directory
