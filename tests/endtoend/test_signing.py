@@ -125,6 +125,7 @@ def image(rpod: Rpod, tmp_path: Path) -> str:
     return rpod("pull", "-q", f"oci:{tmp_path}/layout:mixed").strip()
 
 
+@pytest.mark.covers("push --sign-by")
 def test_what_is_signed_by_a_key_of_gpg_skopeo_and_rpod_take_and_nothing_else(place: Place, image: str) -> None:
     place.push(image, "team/app:1", "--sign-by", "free@example.org")
     place.push(image, "team/bare:1")
@@ -143,6 +144,7 @@ def test_what_is_signed_by_a_key_of_gpg_skopeo_and_rpod_take_and_nothing_else(pl
     assert (place.skopeo_takes("team/app:1", policy), place.rpod_takes("team/app:1")) == (False, False)
 
 
+@pytest.mark.covers("push --sign-passphrase-file")
 def test_a_key_with_a_passphrase_signs_with_its_file_and_not_without(place: Place, image: str) -> None:
     secret = place.room / "secret"
     secret.write_text(f"{PASSPHRASE}\nanother line\n")
@@ -294,6 +296,7 @@ class SigstoreKey:
         return "--sign-by-sigstore-private-key", str(self.private), "--sign-passphrase-file", str(self.passphrase)
 
 
+@pytest.mark.covers("push --sign-by-sigstore-private-key")
 def test_a_sigstore_signature_lies_beside_the_image_with_those_of_others(place: Place, image: str) -> None:
     mine, theirs = SigstoreKey(place.room), SigstoreKey(place.room, "COSIGN")
     target = f"{place.address}/app:1"
