@@ -116,6 +116,11 @@ class Paths(Frozen):
         return f"{self.bootroot}/probes"
 
     @property
+    def volume_users(self) -> str:
+        """Who has volumes of other drivers mounted: a directory a user, a file a volume."""
+        return f"{self.bootroot}/volumes/users"
+
+    @property
     def events(self) -> str:
         """The event log of this boot."""
         return f"{self.bootroot}/events"

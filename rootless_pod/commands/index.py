@@ -118,8 +118,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "volume import": ("volume_import", "Unpack a tar archive into a volume"),
     "volume inspect": ("volume_inspect", "Display what is known of volumes"),
     "volume ls": ("volume_ls", "List volumes"),
+    "volume mount": ("volume_mount", "Mount volumes, inside rpod unshare"),
     "volume prune": ("volume_prune", "Remove volumes that no container uses"),
+    "volume reload": ("volume_reload", "Take over the volumes that plugins have"),
     "volume rm": ("volume_rm", "Remove volumes"),
+    "volume unmount": ("volume_unmount", "Take back one rpod volume mount of volumes"),
     "wait": ("wait", "Wait until containers stop"),
 }
 
@@ -178,6 +181,7 @@ ALIASES: dict[str, str] = {
     "umount": "unmount",
     "volume list": "volume ls",
     "volume remove": "volume rm",
+    "volume umount": "volume unmount",
 }
 
 GROUPS: dict[str, str] = {

@@ -82,11 +82,11 @@ def _look(call: Call, name: str) -> dict[str, Any]:
         except NotFound:
             if kind == "image":
                 raise
-    from rootless_pod.commands.volume_rows import as_json
+    from rootless_pod.commands.volume_rows import as_json, with_state
     from rootless_pod.volumes.volume import read
 
     try:
-        return as_json(read(call.paths, name))
+        return as_json(with_state(call.paths, read(call.paths, name), ask=True))
     except NotFound as cause:
         raise NotFound(f"no such object: {name!r}", remedy="see what is there: rpod ps -a; rpod images") from cause
 

@@ -22,6 +22,7 @@ COMMAND = Command(
 def main(call: Call) -> int:
     """Write the tar."""
     from rootless_pod.storage.diff import write_layer
+    from rootless_pod.volumes.mounted import Opened
     from rootless_pod.volumes.volume import find
 
     output = call.text("output")
@@ -33,8 +34,11 @@ def main(call: Call) -> int:
         output = "/dev/stdout"
     volume = find(call.paths, call.one("volume"))
     try:
-        with os.fdopen(os.dup(1), "wb") if output == "/dev/stdout" else open(output, "wb") as file:
-            write_layer(file.write, volume.path, is_upper=False)
+        with (
+            Opened(call.paths, volume) as path,
+            os.fdopen(os.dup(1), "wb") if output == "/dev/stdout" else open(output, "wb") as file,
+        ):
+            write_layer(file.write, path, is_upper=False)
     except BrokenPipeError:
         raise
     except OSError as cause:

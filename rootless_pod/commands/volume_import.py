@@ -21,9 +21,7 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Unpack."""
-    from rootless_pod.container.copy_read import TarSource
-    from rootless_pod.container.copy_tree import Ids
-    from rootless_pod.container.copy_write import DirectoryTarget
+    from rootless_pod.volumes.mounted import Opened
     from rootless_pod.volumes.volume import find
 
     volume, source = find(call.paths, call.one("volume")), call.one("source")
@@ -33,7 +31,17 @@ def main(call: Call) -> int:
         fd = os.dup(0) if source == "-" else os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as cause:
         raise NotFound(f"cannot read {source}: {cause.strerror}", remedy="check the path", exit_code=125) from cause
-    base = os.open(volume.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with Opened(call.paths, volume) as path:
+        _unpack(call, fd, path)
+    return 0
+
+
+def _unpack(call: Call, fd: int, path: str) -> None:
+    from rootless_pod.container.copy_read import TarSource
+    from rootless_pod.container.copy_tree import Ids
+    from rootless_pod.container.copy_write import DirectoryTarget
+
+    base = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     single_id = call.namespace is not None and call.namespace.single_id
     target = DirectoryTarget(base, owner=None, ids=Ids(), single_id=single_id, overwrite=True)
     mask = os.umask(0)
@@ -46,4 +54,3 @@ def main(call: Call) -> int:
         target.close()
         os.close(fd)
         os.close(base)
-    return 0

@@ -25,17 +25,18 @@ def main(call: Call) -> int:
     """Print those that are found; say which are not."""
     from rootless_pod.commands.table import wants_json
     from rootless_pod.commands.template import pretty_json, print_values
-    from rootless_pod.commands.volume_rows import as_json
+    from rootless_pod.commands.volume_rows import as_json, with_state
     from rootless_pod.volumes.volume import find, list_volumes
 
     words = call.many("volume")
     if bool(words) == call.flag("all"):
         raise Usage("give names or --all", remedy="see: rpod volume ls")
     code = 0
-    found = list_volumes(call.paths) if call.flag("all") else []
-    for word in words:
+    found = []
+    for one in list_volumes(call.paths) if call.flag("all") else words:
         try:
-            found.append(find(call.paths, word))
+            volume = find(call.paths, one) if isinstance(one, str) else one
+            found.append(with_state(call.paths, volume, ask=True))
         except RpodError as error:
             from rootless_pod.commands.report import report
 

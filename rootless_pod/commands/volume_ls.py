@@ -26,7 +26,7 @@ def main(call: Call) -> int:
     """Print the list."""
     from rootless_pod.commands.table import wants_json
     from rootless_pod.commands.template import pretty_json, print_rows
-    from rootless_pod.commands.volume_rows import as_json, matching
+    from rootless_pod.commands.volume_rows import as_json, matching, with_state
     from rootless_pod.container.lookup import list_all
     from rootless_pod.container.usage import volumes_in_use
     from rootless_pod.volumes.volume import list_volumes
@@ -35,7 +35,7 @@ def main(call: Call) -> int:
     if quiet and form:
         raise Usage("--quiet and --format can't be used together", remedy="give one of the two")
     found = matching(list_volumes(call.paths), call.texts("filter"), volumes_in_use(list_all(call.paths)))
-    rows = [as_json(one) for one in found]
+    rows = [as_json(with_state(call.paths, one)) for one in found]
     if wants_json(form):
         sys.stdout.write(pretty_json(rows) + "\n")
     elif quiet:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless_pod.errors import Usage
+from rootless_pod.errors import RpodError, Usage
 from rootless_pod.jsontext import Map
 
 TYPE_CHECKING = False
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from rootless_pod.paths import Paths
     from rootless_pod.volumes.volume import Volume
 
     Users = Mapping[str, tuple[str, ...]]
@@ -21,18 +22,44 @@ def as_json(volume: Volume) -> dict[str, Any]:
     """Return podman's object."""
     from rootless_pod.oci.moments import rfc3339
 
+    detail, driven = volume.detail, volume.detail.get("state") or {}
+    owners = {key.upper(): detail[key] for key in ("uid", "gid") if detail.get(key)}
     return {
         "Name": volume.name,
-        "Driver": "local",
-        "Mountpoint": volume.path,
+        "Driver": volume.driver,
+        "Mountpoint": driven.get("path", volume.path),
         "CreatedAt": rfc3339(volume.created_ns),
+        **({"Status": Map(driven["status"])} if driven.get("status") else {}),
         "Labels": Map(volume.labels),
         "Scope": "local",
         "Options": Map(volume.options),
+        **owners,
         **({"Anonymous": True} if volume.anonymous else {}),
-        "MountCount": 0,
-        **({"NeedsCopyUp": True, "NeedsChown": True} if volume.needs_copy_up else {}),
+        "MountCount": driven.get("users", 0),
+        **({"NeedsCopyUp": True} if volume.needs_copy_up else {}),
+        **({"NeedsChown": True} if volume.needs_copy_up and not owners else {}),
+        **({"Timeout": detail["timeout_seconds"]} if detail.get("socket") else {}),
     }
+
+
+def with_state(paths: Paths, volume: Volume, *, ask: bool = False) -> Volume:
+    """Return a volume of a driver with how it is mounted and, where its plugin is asked, what that says of it.
+
+    Raises:
+        PluginMissing, ProgramFailed: the plugin can't be asked, or has it no more.
+    """
+    if not volume.detail:
+        return volume
+    from rootless_pod.volumes.mounted import count_users, plugin_of, where
+
+    state: dict[str, Any] = {"path": where(paths, volume), "users": count_users(paths, volume.name)}
+    if ask and volume.detail.get("socket"):
+        try:
+            state["status"] = plugin_of(volume).find(volume.name).status
+        except RpodError as cause:
+            cause.message = f"retrieving volume {volume.name} information from plugin {volume.driver}: {cause.message}"
+            raise
+    return volume.replace(detail={**volume.detail, "state": state})
 
 
 def matching(volumes: list[Volume], conditions: tuple[str, ...], users: Users) -> list[Volume]:
@@ -71,6 +98,8 @@ def _test(key: str, value: str, volumes: list[Volume], users: Users) -> Callable
         return lambda one: value in one.name
     if key == "opt":
         return lambda one: value in one.options
+    if key == "driver":
+        return lambda one: one.driver == value
     return lambda _one: value == "local"
 
 

@@ -13,7 +13,6 @@ _NO_LSM = "rpod sets no labels and profiles of security modules"
 _NO_BRIDGE = "rpod has no bridge networks"
 _CGROUPS = "rpod uses the cgroup that is delegated to it, or asks the user's systemd for a scope"
 _NO_MACHINE = "rpod runs no virtual machines"
-_NO_PLUGINS = "rpod has the volume driver local only"
 _SUBIDS = "all sub-ids are in the user's one namespace; choose with --userns and --uidmap"
 _QUOTA = "quotas of a project need root"
 _BY_PROBE = "rpod finds out by trying"
@@ -71,7 +70,7 @@ KNOWN: dict[str, str] = {
     "containers.volumes": _ACTS,
     "engine.active_service": _NO_SERVICE,
     "engine.add_compression": "rpod pushes one variant of each layer; choose it with --compression-format",
-    "engine.additional_volume_paths": _NO_PLUGINS,
+    "engine.additional_volume_paths": "volumes lie in one place; bind other directories with -v",
     "engine.cdi_spec_dirs": _ACTS,
     "engine.cgroup_manager": _CGROUPS,
     "engine.chown_copied_files": "cp keeps owners as tar does; use cp --archive",
@@ -130,7 +129,7 @@ KNOWN: dict[str, str] = {
     "engine.stop_timeout": _ACTS,
     "engine.tmp_dir": _OWN_RUN,
     "engine.volume_path": _OWN_STORE,
-    "engine.volume_plugin_timeout": _NO_PLUGINS,
+    "engine.volume_plugin_timeout": _ACTS,
     "network.cni_plugin_dirs": _NO_BRIDGE,
     "network.default_network": _NO_BRIDGE,
     "network.default_rootless_network_cmd": _ACTS,
@@ -181,7 +180,7 @@ _FAMILIES: dict[str, str] = {
     "engine.runtimes.": _ACTS,
     "engine.platform_to_oci_runtime.": "rpod drives crun and runc",
     "engine.service_destinations.": _NO_SERVICE,
-    "engine.volume_plugins.": _NO_PLUGINS,
+    "engine.volume_plugins.": _ACTS,
     "secrets.opts.": _ACTS,
     "configmaps.": "rpod has no kube command",
     "farms.": "rpod builds nothing on other machines",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rootless_pod.container.context import Context
     from rootless_pod.container.lookup import Container
     from rootless_pod.container.status import Status
+    from rootless_pod.paths import Paths
 
 EXIT_FILE_KEPT_SECONDS = 300
 EXIT_FILES_KEPT = 512
@@ -193,6 +194,15 @@ def release(context: Context, container: Container) -> None:
         from rootless_pod.container.image_mounts import unmount_all
 
         attempt(unmount_all, context.paths, container.id)
+    release_volumes(context.paths, container.id)
+
+
+def release_volumes(paths: Paths, container_id: str) -> None:
+    """Unmount the volumes of other drivers that nobody but this container uses; idempotent."""
+    if os.path.isdir(f"{paths.volume_users}/{container_id}"):
+        from rootless_pod.volumes.mounted import let_go_all
+
+        attempt(let_go_all, paths, container_id)
 
 
 def attempt(step: Callable[..., Any], *arguments: Any) -> None:

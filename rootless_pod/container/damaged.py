@@ -107,7 +107,7 @@ def mend(context: Context, container_id: str) -> bool:
 
 def end_all(context: Context, container_id: str) -> None:
     """End and put away what bears a container's id, without its records; the caller holds its lock, or needs none."""
-    from rootless_pod.container.cleanup import attempt, drop_bundle
+    from rootless_pod.container.cleanup import attempt, drop_bundle, release_volumes
     from rootless_pod.container.interrupted import belonging, end_process, remove_named_cgroup
     from rootless_pod.container.remove import unmount_below
     from rootless_pod.linux import procfs
@@ -133,6 +133,7 @@ def end_all(context: Context, container_id: str) -> None:
     for runtime in os.listdir(paths.runtime_root):
         if os.path.isdir(f"{paths.runtime_root}/{runtime}/{container_id}"):
             attempt(remove_tree, f"{paths.runtime_root}/{runtime}/{container_id}")
+    release_volumes(paths, container_id)
     drop_bundle(context, container_id)
 
 

@@ -180,7 +180,7 @@ def mounts_of(paths: Paths, container: Container) -> list[dict[str, Any]]:
                 "Name": one.source,
                 "Source": f"{paths.volumes}/{one.source}/_data" if one.kind == "volume" else one.source,
                 "Destination": one.target,
-                "Driver": "local" if one.kind == "volume" else "",
+                "Driver": _volume_driver(paths, one.source) if one.kind == "volume" else "",
                 "Mode": "",
                 "Options": [word for word in one.options if word not in ("ro", "rw")],
                 "RW": "ro" not in one.options,
@@ -199,6 +199,16 @@ def mounts_of(paths: Paths, container: Container) -> list[dict[str, Any]]:
             changed.pop("Name", None)
         shown.append({key: changed[key] for key in _MOUNT_FIELDS if key in changed})
     return sorted(shown, key=lambda row: str(row["Type"]) != "volume")
+
+
+def _volume_driver(paths: Paths, name: str) -> str:
+    from rootless_pod.errors import RpodError
+    from rootless_pod.volumes.volume import read
+
+    try:
+        return read(paths, name).driver
+    except RpodError:
+        return "local"
 
 
 _MOUNT_FIELDS = ("Type", "Name", "Source", "Destination", "Driver", "Mode", "Options", "RW", "Propagation")

@@ -249,6 +249,7 @@ def sweep(context: Context, *, force: bool = False) -> None:
     from rootless_pod.secrets.store import sweep as sweep_secrets
     from rootless_pod.volumes.volume import sweep as sweep_volumes
 
+    _sweep_volume_users(context)
     attempt(sweep_volumes, paths)
     attempt(sweep_secrets, paths)
 
@@ -274,6 +275,16 @@ def _sweep_namespaces(context: Context) -> None:
     for name in os.listdir(context.paths.netns):
         if _is_orphan(context, name):
             attempt(remove_netns, f"{context.paths.netns}/{name}")
+
+
+def _sweep_volume_users(context: Context) -> None:
+    if not os.path.isdir(context.paths.volume_users):
+        return
+    from rootless_pod.volumes.mounted import container_users, let_go_all
+
+    for user in list(container_users(context.paths)):
+        if _is_orphan(context, user):
+            attempt(let_go_all, context.paths, user)
 
 
 def _sweep_runtimes(context: Context) -> None:

@@ -31,6 +31,7 @@ def find_volumes(
         from rootless_pod.container.image_mounts import as_binds
 
         wanted = as_binds(context, config.id, wanted)
+    wanted = _with_drivers(context, config, wanted, rootfs)
     volumes = resolve(
         wanted,
         paths=context.paths,
@@ -42,6 +43,19 @@ def find_volumes(
     state["anonymous_volumes"] = {**known, **{one.target: one.volume for one in volumes if one.anonymous}}
     state["mounts"] = [shown_mount(one) for one in volumes if one.target not in images]
     return volumes
+
+
+def _with_drivers(
+    context: Context, config: ContainerConfig, wanted: tuple[MountRequest, ...], rootfs: str
+) -> tuple[MountRequest, ...]:
+    """Have the volumes mounted that are no plain directories."""
+    from rootless_pod.volumes.volume import is_driven
+
+    if not any(one.kind == "volume" and one.source and is_driven(context.paths, one.source) for one in wanted):
+        return wanted
+    from rootless_pod.volumes.mounted import with_mounts
+
+    return with_mounts(context.paths, config.id, wanted, rootfs)
 
 
 def wanted_mounts(
@@ -105,7 +119,7 @@ def shown_mount(mount: Any) -> dict[str, Any]:
         "Type": "volume" if mount.volume else mount.type,
         "Source": mount.source,
         "Destination": mount.target,
-        "Driver": "local" if mount.volume else "",
+        "Driver": mount.driver,
         "Mode": "",
         "Options": [option for option in mount.options if option not in ("ro", "rw")],
         "RW": "ro" not in mount.options,

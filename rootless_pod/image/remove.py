@@ -18,6 +18,8 @@ from rootless_pod.storage.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rootless_pod.oci.image import Image
     from rootless_pod.paths import Paths
 
@@ -47,6 +49,19 @@ def containers_of(paths: Paths, image_id: str) -> tuple[str, ...]:
         if record.get("image_id") == image_id:
             found.append(name)
     return tuple(found)
+
+
+def _volumes_on_images(paths: Paths) -> dict[str, dict[str, Any]]:
+    """Return the records of volumes whose content is an image's, by name."""
+    found = {}
+    for name in sorted(os.listdir(paths.volumes)) if os.path.isdir(paths.volumes) else ():
+        try:
+            record = read_record(f"{paths.volumes}/{name}/driver.json")
+        except (RpodError, OSError):
+            continue
+        if record.get("image_id"):
+            found[name] = record
+    return found
 
 
 def tag_image(paths: Paths, text: str, new_names: tuple[str, ...]) -> None:
@@ -155,7 +170,7 @@ def remove_image(paths: Paths, text: str, *, force: bool = False) -> Removal:
             f"image {image.id[:12]} has several names: {', '.join(image.names)}",
             remedy=f"remove them one by one, or all with: rpod rmi -f {image.id[:12]}",
         )
-    _drop(paths, layout, image, name or image.id[:12])
+    _drop(paths, layout, image, name or image.id[:12], force=force)
     _tell_untagged(paths, image.id, image.names)
     emit(paths, "image", "remove", id=image.id, name=name or next(iter(image.names), ""))
     return Removal(untagged=image.names, deleted=(image.id,))
@@ -178,8 +193,11 @@ def remove_kept(paths: Paths, kept: IndexEntry) -> Removal:
     return Removal(untagged=names, deleted=(image_id,) if gone[0] else ())
 
 
-def _drop(paths: Paths, layout: Layout, image: Image, shown: str) -> None:
-    """Take every entry of the image away, if no container stands on it: none can come in between (``KeptImage``)."""
+def _drop(paths: Paths, layout: Layout, image: Image, shown: str, *, force: bool) -> None:
+    """Take every entry of the image away, if no container stands on it: none can come in between (``KeptImage``).
+
+    Volumes on it hold it too, but for ``force``: they keep its layers.
+    """
     digests: set[str] = set()
 
     def change(entries: list[IndexEntry]) -> list[IndexEntry]:
@@ -188,6 +206,13 @@ def _drop(paths: Paths, layout: Layout, image: Image, shown: str) -> None:
             raise Conflict(
                 f"image {shown} is in use by container {', '.join(one[:12] for one in users)}",
                 remedy="remove the containers first, or all together with: rpod rmi -f",
+                exit_code=IN_USE_EXIT_CODE,
+            )
+        volumes = [name for name, record in _volumes_on_images(paths).items() if record["image_id"] == image.id]
+        if volumes and not force:
+            raise Conflict(
+                f"image {shown} is in use by volume {', '.join(volumes)}",
+                remedy=f"remove the volumes first (rpod volume rm {' '.join(volumes)}), or only the image: rpod rmi -f",
                 exit_code=IN_USE_EXIT_CODE,
             )
         digests.clear()
@@ -234,7 +259,8 @@ def collect_garbage(paths: Paths) -> int:
 def _referenced_layers(paths: Paths) -> set[str]:
     from rootless_pod.image.mounts import layers_of_mounts
 
-    return {chain for image in list_images(paths) for chain in image.layers} | layers_of_mounts(paths)
+    of_volumes = {chain for record in _volumes_on_images(paths).values() for chain in record.get("layers") or ()}
+    return {chain for image in list_images(paths) for chain in image.layers} | layers_of_mounts(paths) | of_volumes
 
 
 def reachable_blobs(layout: Layout) -> set[str]:

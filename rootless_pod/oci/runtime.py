@@ -21,6 +21,7 @@ class ResolvedMount(Frozen):
     options: tuple[str, ...] = ()
     chown: bool = False  # option U: give the source to the container's user first
     volume: str = ""  # name of the volume, where there is one
+    driver: str = ""  # and its driver
     anonymous: bool = False  # the volume goes with the container
 
     def to_json(self) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class MountRequest(Frozen):
     upper: str = ""
     work: str = ""
     subpath: str = ""
+    mounted: str = ""  # where a volume of another driver has been mounted for this container
     where: str = ""  # how the user wrote it, for errors
 
 
@@ -230,10 +231,12 @@ def _bind_mount(request: MountRequest) -> ResolvedMount:
 def _volume_mount(request: MountRequest, paths: Paths, rootfs: str | None) -> ResolvedMount:
     anonymous = not request.source
     found = store.create(paths, request.source or None, anonymous=anonymous, exist_ok=True)
+    if request.mounted:
+        found = found.replace(path=request.mounted, needs_copy_up=False)
     give = False
     try:
         if found.needs_copy_up and request.copy_up and rootfs is not None:
-            give = store.fill(paths, found, rootfs, request.target) == "absent"
+            give = store.fill(paths, found, rootfs, request.target) == "absent" and not found.detail
         source = store.inner_path(found, request.subpath) if request.subpath else found.path
     except BaseException:
         if anonymous:
@@ -246,6 +249,7 @@ def _volume_mount(request: MountRequest, paths: Paths, rootfs: str | None) -> Re
         options=options,
         chown=request.chown or give,
         volume=found.name,
+        driver=found.driver,
         anonymous=anonymous,
     )
 
@@ -271,5 +275,6 @@ def _overlay(request: MountRequest, mount: ResolvedMount, overlay_dir: str | Non
         type="overlay",
         options=(f"lowerdir={mount.source}", f"upperdir={upper}", f"workdir={work}", "userxattr"),
         volume=mount.volume,
+        driver=mount.driver,
         anonymous=mount.anonymous,
     )

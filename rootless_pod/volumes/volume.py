@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from rootless_pod.errors import Conflict, Corrupt, NotFound, Refused, Usage
+from rootless_pod.errors import Conflict, Corrupt, NotFound, Refused
 from rootless_pod.frozen import Frozen
 from rootless_pod.state.events import emit
 from rootless_pod.state.lock import Lock
@@ -24,10 +24,15 @@ if TYPE_CHECKING:
     from rootless_pod.paths import Paths
 
 _RECORD = "volume.json"
+_DRIVER = "driver.json"
 
 
 class Volume(Frozen):
-    """One volume. ``created_ns`` is Unix time in nanoseconds; ``needs_copy_up``: no container has filled it yet."""
+    """One volume. ``created_ns`` is Unix time in nanoseconds; ``needs_copy_up``: no container has filled it yet.
+
+    ``path`` is its directory here; one of a driver is reached where ``volumes/mounted.py`` mounts it. ``detail`` is
+    what its driver has to know.
+    """
 
     name: str
     path: str
@@ -36,6 +41,13 @@ class Volume(Frozen):
     options: Mapping[str, str] = {}
     anonymous: bool = False
     needs_copy_up: bool = False
+    driver: str = "local"
+    detail: Mapping[str, Any] = {}
+
+
+def new_name(name: str | None) -> str:
+    """Return a checked name, or one of 64 hexadecimal digits (raises Usage)."""
+    return check_name(name) if name else os.urandom(32).hex()
 
 
 def create(
@@ -43,22 +55,19 @@ def create(
     name: str | None = None,
     *,
     labels: Mapping[str, str] | None = None,
-    options: Mapping[str, str] | None = None,
+    driven: Mapping[str, Any] | None = None,
     anonymous: bool = False,
     exist_ok: bool = False,
 ) -> Volume:
     """Make a volume; without a name it gets one of 64 hexadecimal digits.
 
+    ``driven`` is what ``volumes/drivers.py`` keeps of one that is more than a plain directory.
+
     Raises:
-        Usage: a name that can't be one, or driver options (a volume is a plain directory).
+        Usage: a name that can't be one.
         Conflict: it exists, and not ``exist_ok``.
     """
-    name = check_name(name) if name else os.urandom(32).hex()
-    if options:
-        raise Usage(
-            f"volume {name}: unknown option {next(iter(options))!r}: a volume is a plain directory",
-            remedy="use --mount type=tmpfs, or bind a directory you mounted yourself",
-        )
+    name = new_name(name)
     if exist_ok and os.path.isdir(_directory(paths, name)):
         return read(paths, name)
     staging = f"{paths.volumes}/.{name}.{os.getpid()}.{os.urandom(4).hex()}"
@@ -72,6 +81,9 @@ def create(
         "anonymous": anonymous,
         "needs_copy_up": True,
     }
+    if driven is not None:
+        record["driven"] = True
+        _prepare_driven(staging, driven)
     write_record(f"{staging}/{_RECORD}", record)
     try:
         os.rename(staging, _directory(paths, name))
@@ -84,6 +96,18 @@ def create(
     else:
         emit(paths, "volume", "create", id="", name=name)
     return read(paths, name)
+
+
+def _prepare_driven(staging: str, driven: Mapping[str, Any]) -> None:
+    write_record(f"{staging}/{_DRIVER}", dict(driven))
+    if driven.get("uid") or driven.get("gid"):
+        from rootless_pod.volumes.drivers import give_directory
+
+        try:
+            give_directory(f"{staging}/_data", driven["uid"], driven["gid"])
+        except Refused:
+            _delete_tree(staging)
+            raise
 
 
 def _now_ns() -> int:
@@ -113,7 +137,15 @@ def read(paths: Paths, name: str) -> Volume:
     return _volume(paths, name, read_record(f"{_directory(paths, name)}/{_RECORD}"))
 
 
+def is_driven(paths: Paths, name: str) -> bool:
+    """Tell whether a volume has to be mounted before it can be used."""
+    if not os.path.exists(f"{_directory(paths, name)}/{_DRIVER}"):
+        return False
+    return bool(read_record(f"{_directory(paths, name)}/{_DRIVER}").get("is_mounted"))
+
+
 def _volume(paths: Paths, name: str, record: dict[str, Any]) -> Volume:
+    detail = read_record(f"{_directory(paths, name)}/{_DRIVER}") if record.get("driven") else {}
     return Volume(
         name=name,
         path=f"{_directory(paths, name)}/_data",
@@ -121,6 +153,9 @@ def _volume(paths: Paths, name: str, record: dict[str, Any]) -> Volume:
         labels=dict(record.get("labels") or {}),
         anonymous=bool(record.get("anonymous")),
         needs_copy_up=bool(record.get("needs_copy_up")),
+        driver=str(detail.get("driver") or "local"),
+        options=dict(detail.get("options") or {}),
+        detail=detail,
     )
 
 
@@ -164,12 +199,10 @@ def list_volumes(paths: Paths) -> list[Volume]:
     found = []
     for name in names(paths):
         try:
-            record = read_record(f"{_directory(paths, name)}/{_RECORD}")
+            found.append(_volume(paths, name, read_record(f"{_directory(paths, name)}/{_RECORD}")))
         except (NotFound, Corrupt):
-            if not exists(paths, name):
-                continue
-            record = {}
-        found.append(_volume(paths, name, record))
+            if exists(paths, name):
+                found.append(_volume(paths, name, {}))
     return found
 
 
@@ -198,7 +231,10 @@ def mend(paths: Paths, name: str) -> bool:
                 return False
             except (Corrupt, NotFound):
                 made_ns = os.stat(directory).st_mtime_ns
-                write_record(f"{directory}/{_RECORD}", {"name": name, "created_ns": made_ns, "labels": {}})
+                record = {"name": name, "created_ns": made_ns, "labels": {}}
+                if os.path.exists(f"{directory}/{_DRIVER}"):
+                    record["driven"] = True
+                write_record(f"{directory}/{_RECORD}", record)
             if not os.path.isdir(f"{directory}/_data"):
                 os.mkdir(f"{directory}/_data", 0o755)
                 os.chmod(f"{directory}/_data", 0o755)  # noqa: S103 - every user of the container has to get in
@@ -214,6 +250,8 @@ def remove(paths: Paths, name: str, *, used_by: Sequence[str] = ()) -> None:
 
     Raises:
         Conflict: containers use it.
+        HostUnready: it is gone, but its plugin could not be asked to remove it.
+        ProgramFailed: its plugin does not remove it.
     """
     if used_by:
         listed = ", ".join(container[:12] for container in used_by)
@@ -222,12 +260,19 @@ def remove(paths: Paths, name: str, *, used_by: Sequence[str] = ()) -> None:
             remedy=f"rpod volume rm --force {name}",
         )
     aside = f"{paths.volumes}/.{name}.{os.getpid()}.{os.urandom(4).hex()}"
+    problem = None
+    if os.path.exists(f"{_directory(paths, check_name(name))}/{_DRIVER}"):
+        from rootless_pod.volumes.drivers import put_away
+
+        problem = put_away(paths, name)
     try:
-        os.rename(_directory(paths, check_name(name)), aside)
+        os.rename(_directory(paths, name), aside)
     except FileNotFoundError:
         return
     emit(paths, "volume", "remove", id="", name=name)
     _delete_tree(aside)
+    if problem is not None:
+        raise problem
 
 
 def prune(paths: Paths, used: Iterable[str], *, anonymous_only: bool = False) -> list[str]:
@@ -257,21 +302,12 @@ def _runs(pid: int) -> bool:
 
 
 def _delete_tree(path: str) -> None:
-    import shutil
+    from rootless_pod.linux.tree import remove_tree
 
-    def insist(function: Any, failed: str, _reason: Any) -> None:
-        """Open a directory that its owner closed, then go on; what still can't go is left to ``sweep``."""
-        try:
-            os.chmod(os.path.dirname(failed), 0o700)
-            if os.path.isdir(failed) and not os.path.islink(failed):
-                os.chmod(failed, 0o700)
-                shutil.rmtree(failed, ignore_errors=True)
-            else:
-                function(failed)
-        except OSError:
-            pass
-
-    shutil.rmtree(path, onerror=insist)
+    try:
+        remove_tree(path)
+    except OSError:
+        return  # what can't go now is left to ``sweep``
 
 
 def fill(paths: Paths, found: Volume, rootfs: str, target: str) -> Literal["copied", "absent", "kept"]:
@@ -290,12 +326,13 @@ def fill(paths: Paths, found: Volume, rootfs: str, target: str) -> Literal["copi
             if not record.get("needs_copy_up"):
                 return "kept"
             outcome: Literal["copied", "absent", "kept"] = "kept"
-            if not os.listdir(found.path):
+            if not os.listdir(found.path) and _copies_up(found):
                 staging = f"{directory}/.copying"
                 _delete_tree(staging)
                 os.mkdir(staging, 0o755)
                 outcome = "copied" if copy_directory(rootfs, target, staging) else "absent"
                 if outcome == "copied":
+                    _give(found, staging)
                     os.rename(staging, found.path)
                 else:
                     os.rmdir(staging)
@@ -306,6 +343,19 @@ def fill(paths: Paths, found: Volume, rootfs: str, target: str) -> Literal["copi
             f"cannot fill the volume {found.name} from {target} of the image: {cause.strerror}",
             remedy="use the option nocopy",
         ) from cause
+
+
+def _give(found: Volume, path: str) -> None:
+    if found.detail.get("uid") or found.detail.get("gid"):
+        os.chown(path, found.detail["uid"], found.detail["gid"])
+
+
+def _copies_up(found: Volume) -> bool:
+    if not found.options:
+        return True
+    from rootless_pod.volumes.options import copies_up
+
+    return copies_up(found.options)
 
 
 def inner_path(found: Volume, subpath: str) -> str:

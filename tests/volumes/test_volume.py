@@ -58,9 +58,16 @@ def test_bad_names_are_refused_and_never_found(paths, name):
     assert not store.exists(paths, name)
 
 
-def test_driver_options_are_refused(paths):
-    with pytest.raises(Usage, match="'type'"):
-        store.create(paths, "v", options={"type": "nfs"})
+def test_a_volume_of_a_driver_is_known_by_its_record_and_mended_as_one(paths):
+    record = {"driver": "plug", "options": {"a": "b"}, "is_mounted": True}
+    store.create(paths, "v", driven=record)
+    store.create(paths, "plain")
+    assert store.is_driven(paths, "v")
+    assert not store.is_driven(paths, "plain")
+    os.unlink(f"{paths.volumes}/v/volume.json")
+    assert store.mend(paths, "v")
+    found = store.read(paths, "v")
+    assert (found.driver, found.options) == ("plug", {"a": "b"})
 
 
 def test_volumes_are_found_by_the_start_of_their_name(paths):
