@@ -38,11 +38,10 @@ TRANSFER_OPTIONS = (
     Option(
         name="--format",
         short="-f",
-        help="Kind of manifest: oci or v2s2 (default: as it is)",
+        help="Kind of manifest: oci, v2s2 or v2s1 (default: as it is)",
         metavar="FORMAT",
         default="",
-        choices=("oci", "v2s2"),
-        refuse="Docker schema 1 is written by no current tool; give oci or v2s2",
+        choices=("oci", "v2s2", "v2s1"),
     ),
     flag("--quiet", "Show no progress", "-q"),
     flag("--remove-signatures", "Accepted: signatures are never copied along"),

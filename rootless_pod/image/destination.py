@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ``workers``: how many blobs may be brought at once. ``takes_lists``: whether it can hold an index.
         ``takes_urls``: whether a layer with addresses of its own may stay away. ``packs``: whether plain layers are
         compressed on the way where the user said nothing. ``spool_dir``: where recompressed layers may lie.
+        ``schema1_name``: the name and tag that a manifest of Docker schema 1 has there (None: it can't hold one).
         """
 
         shown: str
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         takes_urls: bool
         packs: bool
         spool_dir: str
+        schema1_name: tuple[str, str] | None
 
         def __enter__(self) -> Self:
             """Prepare the place."""
@@ -118,6 +120,7 @@ class Place:
     takes_urls = True
     packs = False
     spool_dir = "/var/tmp"  # noqa: S108 - spooled files have no name
+    schema1_name: tuple[str, str] | None = None
 
     def __enter__(self) -> Self:
         """Prepare nothing."""

@@ -8,7 +8,7 @@ from rootless_pod.image.ends import local_source, open_destination, open_source,
 from rootless_pod.image.install import install, resolve, store_use_lock
 from rootless_pod.image.progress import choose_progress
 from rootless_pod.image.registry.connect import Access
-from rootless_pod.image.transfer import TransferOptions, Transferred, transfer
+from rootless_pod.image.transfer import TransferOptions, Transferred, check_options, transfer
 from rootless_pod.oci.reference import Source, has_registry, parse_reference, parse_source
 from rootless_pod.state.events import emit
 
@@ -108,6 +108,7 @@ def send(paths: Paths | None, opened: OpenedSource, end: Source, options: CopyOp
         Refused, Unreachable, Corrupt, HostUnready, NotFound: the destination or the signer did not take it.
     """
     place = open_destination(end, options.destination, names=opened.names, source=opened, paths=paths)
+    check_options(options.transfer, place)
     signer = None
     if options.signing is not None:
         from rootless_pod.image.sign import open_signing

@@ -148,5 +148,8 @@ def unnamed_file(directory: str) -> int:
 
 def check_target(kind: str, manifest_format: str) -> None:
     """Refuse a compression that the manifest's kind has no name for (raises Refused)."""
-    if kind == "zstd" and manifest_format == "v2s2":
-        raise Refused("Docker schema 2 knows no zstd layers", remedy="give --format oci, or --compression-format gzip")
+    if kind == "zstd" and manifest_format in ("v2s2", "v2s1"):
+        raise Refused(
+            f"Docker schema {manifest_format[-1]} knows no zstd layers",
+            remedy="give --format oci, or --compression-format gzip",
+        )

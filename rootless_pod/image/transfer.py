@@ -10,6 +10,7 @@ from rootless_pod.image.install import Resolved, resolve
 from rootless_pod.image.parallel import run_all
 from rootless_pod.image.progress import Progress, SilentProgress
 from rootless_pod.image.recompress import Compression, check_target, recompress
+from rootless_pod.image.source import read_small
 from rootless_pod.oci import mediatype
 from rootless_pod.oci.descriptor import Descriptor
 from rootless_pod.oci.digest import of_bytes
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
     from rootless_pod.image.source import BlobReader, ImageSource
     from rootless_pod.oci.manifest import Index, Manifest
 
-FORMATS = ("oci", "v2s2")
+FORMATS = ("oci", "v2s2", "v2s1")
 
 
 class TransferOptions(Frozen):
-    """What to move and what to change: ``manifest_format`` is ``oci``, ``v2s2`` or "" (as it is).
+    """What to move and what to change: ``manifest_format`` is one of FORMATS or "" (as it is).
 
     ``packs``: plain layers are compressed where the destination is one that others fetch from.
     """
@@ -75,8 +76,7 @@ def transfer(
         Refused: the destination does not take it, or digests were to stay and can't.
     """
     progress = progress or SilentProgress()
-    options.compression.check()
-    check_target(options.compression.kind, options.manifest_format)
+    check_options(options, destination)
     move = _Move(source, destination, options, progress, signer)
     judge = check or _accept
     with progress:
@@ -95,6 +95,20 @@ def transfer(
             done = move.image(chosen.data, chosen.manifest, top=True)
         destination.commit()
     return Transferred(digest=done.digest, media_type=done.media_type, unchanged=move.unchanged)
+
+
+def check_options(options: TransferOptions, destination: ImageDestination) -> None:
+    """Look whether the destination can be what is asked for; it need not be entered yet.
+
+    Raises:
+        Usage, Refused: it can't.
+    """
+    options.compression.check()
+    check_target(options.compression.kind, options.manifest_format)
+    if options.manifest_format == "v2s1" and destination.schema1_name is None:
+        raise Refused(
+            f"{destination.shown} holds no manifests of Docker schema 1", remedy="push to a registry, or give v2s2"
+        )
 
 
 def _accept(_resolved: Resolved) -> None:
@@ -127,6 +141,8 @@ class _Move:
                 f"{self.destination.shown} holds one image, {self.source.shown} is a list of several",
                 remedy="leave out --all, or choose another destination",
             )
+        if self.options.manifest_format == "v2s1":
+            raise Refused("Docker schema 1 knows no lists", remedy="give --format v2s2, or push one image of the list")
         index = parse_index(data, media_type)
         children = [self._child(entry, of_bytes(data)) for entry in index.manifests]
         for child in children:
@@ -160,6 +176,8 @@ class _Move:
         if self.options.preserve_digests:
             self._check_preserved(manifest)
         layers = self._bring(manifest.layers)
+        if self.options.manifest_format == "v2s1":
+            return self._put_schema1(manifest.replace(layers=layers))
         changed = self._formatted(manifest.replace(layers=layers) if layers != manifest.layers else manifest)
         self.progress.note(f"Copying config {manifest.config.digest}")
         self._bring((manifest.config,), SilentProgress())
@@ -170,6 +188,23 @@ class _Move:
             return self._put(data, changed, top=top)
         except ManifestRejected as fault:
             return self._put_other_kind(changed, fault, top=top)
+
+    def _put_schema1(self, manifest: Manifest) -> Descriptor:
+        """Put the image as a signed manifest of Docker schema 1, which has its config inside."""
+        from io import BytesIO
+
+        from rootless_pod.image.schema1 import EMPTY, EMPTY_LAYER, write_schema1
+
+        name, tag = self.destination.schema1_name or ("", "")
+        config = read_small(self.source, manifest.config)
+        docker = self._formatted(manifest)
+        made = write_schema1(docker, config, name=name, tag=tag, shown=self.source.shown)
+        self._changes("the manifest")
+        if made.needs_empty and not self.destination.has_blob(EMPTY):
+            self.destination.put_blob(EMPTY, lambda: BytesIO(EMPTY_LAYER), lambda _sent: None)
+        done = Descriptor(media_type=mediatype.DOCKER_SCHEMA1_SIGNED, digest=made.digest, size=len(made.data))
+        self._put_described(made.data, done, top=True)
+        return done
 
     def _put_other_kind(self, manifest: Manifest, fault: ManifestRejected, *, top: bool) -> Descriptor:
         """Put the same image as a manifest of the other standard; raises ``fault`` where that can't be or helps not."""
@@ -203,6 +238,8 @@ class _Move:
             one.media_type == mediatype.OCI_LAYER_ZSTD for one in manifest.layers
         ):
             wanted = "oci"
+        if wanted == "v2s1":
+            wanted = "v2s2"
         if wanted == _format_of(manifest.media_type) and not (wanted == "v2s2" and _has_oci_layer(manifest)):
             return manifest
         as_oci = manifest.replace(
@@ -270,21 +307,23 @@ class _Move:
             )
 
     def _put(self, data: bytes, document: Manifest | Index, *, top: bool) -> Descriptor:
-        digest = of_bytes(data)
-        if self.signer is not None:
-            self.progress.note(f"Signing manifest {digest}")
-            self.signer.sign(digest, top=top)
-        if top:
-            self.progress.note("Writing manifest to image destination")
         done = Descriptor(
             media_type=document.media_type,
-            digest=digest,
+            digest=of_bytes(data),
             size=len(data),
             annotations=document.annotations,
             artifact_type=_artifact_type(document),
         )
-        self.destination.put_manifest(data, done, top=top)
+        self._put_described(data, done, top=top)
         return done
+
+    def _put_described(self, data: bytes, done: Descriptor, *, top: bool) -> None:
+        if self.signer is not None:
+            self.progress.note(f"Signing manifest {done.digest}")
+            self.signer.sign(done.digest, top=top)
+        if top:
+            self.progress.note("Writing manifest to image destination")
+        self.destination.put_manifest(data, done, top=top)
 
 
 def _artifact_type(document: Manifest | Index) -> str | None:

@@ -52,10 +52,7 @@ def _media_type(document: Document, claimed: str | None) -> str:
     own = mediatype.bare(document.text("mediaType"))
     given = mediatype.bare(claimed or "")
     if own in mediatype.SCHEMA1 or given in mediatype.SCHEMA1 or "fsLayers" in document:
-        raise Corrupt(
-            "manifest is of Docker schema 1, which no current tool writes",
-            remedy="convert the image at its registry with: skopeo copy --format v2s2",
-        )
+        raise schema1_fault()
     # Source: CVE-2021-41190: a document that is both a manifest and an index means two images to two readers.
     if "manifests" in document and ("layers" in document or "config" in document):
         raise Corrupt("manifest has both manifests and layers: it is ambiguous")
@@ -68,6 +65,14 @@ def _media_type(document: Document, claimed: str | None) -> str:
     if found not in known:
         raise document.fault("mediaType", f"is not one of an image: {found}")
     return found
+
+
+def schema1_fault() -> Corrupt:
+    """Return what is said to a manifest of Docker schema 1, which has no config and no sizes."""
+    return Corrupt(
+        "manifest is of Docker schema 1, which rpod writes but does not read",
+        remedy="convert the image at its registry with: skopeo copy --format v2s2",
+    )
 
 
 def _open(data: bytes, claimed: str | None, allowed: frozenset[str]) -> tuple[Document, str]:

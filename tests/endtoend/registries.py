@@ -25,9 +25,12 @@ def require(*programs: str) -> None:
 
 
 class Registry:
-    """One server with a data directory of its own; ``accounts`` (user → password) makes it ask who you are."""
+    """One server with a data directory of its own; ``accounts`` (user → password) makes it ask who you are.
 
-    def __init__(self, place: Path, accounts: dict[str, str] | None = None) -> None:
+    ``more``: lines of its configuration.
+    """
+
+    def __init__(self, place: Path, accounts: dict[str, str] | None = None, more: str = "") -> None:
         require("docker-registry", "skopeo")
         self.place, self.port = place, free_port()
         self.address = f"127.0.0.1:{self.port}"
@@ -36,6 +39,7 @@ class Registry:
             f"version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: false\n"
             f"storage:\n  filesystem:\n    rootdirectory: {place}/data\nhttp:\n  addr: {self.address}\n"
         )
+        config += more
         if accounts:
             require("htpasswd")
             for user, password in accounts.items():

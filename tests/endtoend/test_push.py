@@ -365,7 +365,6 @@ def test_certificates_are_checked_unless_told_otherwise(rpod: Rpod, tmp_path: Pa
         server.stop()
 
 
-def test_an_encrypted_layer_and_schema_1_are_refused_with_words(rpod: Rpod) -> None:
+def test_an_encrypted_layer_is_refused_with_words(rpod: Rpod) -> None:
     assert "encrypted layers" in rpod.error("push", "--encrypt-layer", "0", "x", "y.org/z")
-    assert "schema 1" in rpod.error("push", "--format", "v2s1", "x", "y.org/z")
     assert "no transport" in rpod.error("copy", "app", "dir:/nowhere")

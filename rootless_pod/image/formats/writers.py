@@ -141,6 +141,7 @@ class DirectoryDestination(_Directory):
     """skopeo's ``dir:``: one image (or list) with all its files in one directory."""
 
     takes_urls = True
+    schema1_name: tuple[str, str] | None = ("", "")
 
     def __init__(self, path: str) -> None:
         """Write to ``path``: new, empty, or of this format (its image is replaced).

@@ -8,8 +8,8 @@ from urllib.parse import quote, urljoin, urlsplit
 from rootless_pod.errors import Corrupt, NotFound, Refused
 from rootless_pod.image.registry.session import ATTEMPTS, Session, read_all, read_json
 from rootless_pod.oci.digest import of_bytes
-from rootless_pod.oci.manifest import MAX_MANIFEST_BYTES, parse_index
-from rootless_pod.oci.mediatype import ACCEPTED_MANIFESTS, OCI_INDEX, bare
+from rootless_pod.oci.manifest import MAX_MANIFEST_BYTES, parse_index, schema1_fault
+from rootless_pod.oci.mediatype import ACCEPTED_MANIFESTS, OCI_INDEX, SCHEMA1, bare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,13 +63,17 @@ class RegistryClient:
         Raises:
             NotFound: no such repository or tag.
             Refused: access denied.
-            Corrupt: its bytes don't have the digest asked for or announced.
+            Corrupt: its bytes don't have the digest asked for or announced, or it is of Docker schema 1.
         """
         response = self._get(f"manifests/{version}", {"Accept": ", ".join(ACCEPTED_MANIFESTS)})
         try:
             data = read_all(response, MAX_MANIFEST_BYTES)
         finally:
             response.close()
+        media_type = bare(response.headers.get("Content-Type", ""))
+        if media_type in SCHEMA1:
+            # Its digest is that of a part of it: it would be taken for a forgery.
+            raise schema1_fault()
         announced = response.headers.get("Docker-Content-Digest", "")
         wanted = version if version.startswith("sha256:") else announced
         if wanted.startswith("sha256:") and of_bytes(data) != wanted:
@@ -77,7 +81,7 @@ class RegistryClient:
                 f"{self.session.shown}: the registry sent a manifest with another digest than {wanted}",
                 remedy="do not trust this registry or the network between; pull from another one",
             )
-        return data, bare(response.headers.get("Content-Type", ""))
+        return data, media_type
 
     def blob(self, digest: str, *, offset: int = 0) -> Response:
         """Return the answer that holds the blob from ``offset`` on: status 206, or 200 if it starts at 0 after all."""

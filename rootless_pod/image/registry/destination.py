@@ -45,6 +45,7 @@ class RegistryDestination(Place):
         self.spool_dir = spool_dir
         self.uploader = Uploader(session, repository)
         self.endpoint = endpoint
+        self.schema1_name = repository, "" if ":" in version else version
         self._version = version
         self._mounts = dict(mounts or {})
         self._beside = beside
@@ -73,7 +74,7 @@ class RegistryDestination(Place):
     def put_manifest(self, data: bytes, descriptor: Descriptor, *, top: bool) -> None:
         """Put it under the tag (the top one) or its digest; enter it where its subject's referrers are looked for."""
         reference = self._version if top else descriptor.digest
-        self.uploader.put_manifest(reference, data, descriptor.media_type)
+        self.uploader.put_manifest(reference, data, descriptor.media_type, digest=descriptor.digest)
         subject = subject_of(data)
         if subject:
             self.uploader.list_referrer(subject, descriptor)

@@ -200,8 +200,8 @@ class Uploader:
             return _State()
         return _State(location=urljoin(response.url, location) if location else state.location, offset=int(kept) + 1)
 
-    def put_manifest(self, reference: str, data: bytes, media_type: str) -> None:
-        """Put a manifest or index under a tag or its digest.
+    def put_manifest(self, reference: str, data: bytes, media_type: str, *, digest: str = "") -> None:
+        """Put a manifest or index under a tag or its digest, which ``digest`` names where it is not that of ``data``.
 
         Raises:
             ManifestRejected: the registry does not take this kind of manifest.
@@ -213,10 +213,10 @@ class Uploader:
         if response.status in _REJECTED:
             raise ManifestRejected(self._session.fault(response).message)
         self._session.checked(response, (200, 201, 202)).close()
-        announced = response.headers.get("Docker-Content-Digest", "")
-        if announced.startswith("sha256:") and announced != of_bytes(data):
+        announced, sent = response.headers.get("Docker-Content-Digest", ""), digest or of_bytes(data)
+        if announced.startswith("sha256:") and announced != sent:
             raise Corrupt(
-                f"{self._session.shown}: the registry keeps the manifest as {announced}, we sent {of_bytes(data)}",
+                f"{self._session.shown}: the registry keeps the manifest as {announced}, we sent {sent}",
                 remedy="do not trust this registry or the network between",
             )
         self._takes_subjects = "OCI-Subject" in response.headers
