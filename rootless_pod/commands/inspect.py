@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 COMMAND = Command(
     name="inspect",
-    summary="Display the configuration of containers, images and volumes",
-    help="Prints a JSON list with one object for each name: of a container, else an image, else a volume.",
+    summary="Display the configuration of containers, images, volumes and networks",
+    help="Prints a JSON list with one object for each name: of a container, else an image, a volume or a network.",
     options=(
         text("--format", "json, or a Go template", "-f", default="json", metavar="FORMAT"),
         flag("--latest", "The container created last", "-l"),
@@ -26,7 +26,7 @@ COMMAND = Command(
             "What to look for",
             "-t",
             default="all",
-            choices=("all", "container", "image", "volume"),
+            choices=("all", "container", "image", "volume", "network"),
             metavar="TYPE",
         ),
     ),
@@ -82,13 +82,30 @@ def _look(call: Call, name: str) -> dict[str, Any]:
         except NotFound:
             if kind == "image":
                 raise
-    from rootless_pod.commands.volume_rows import as_json, with_state
-    from rootless_pod.volumes.volume import read
+    if kind in ("all", "volume"):
+        from rootless_pod.commands.volume_rows import as_json, with_state
+        from rootless_pod.volumes.volume import read
+
+        try:
+            return as_json(with_state(call.paths, read(call.paths, name), ask=True))
+        except NotFound:
+            if kind == "volume":
+                raise
+    return _network(call, name)
+
+
+def _network(call: Call, name: str) -> dict[str, Any]:
+    from rootless_pod.commands.network_rows import as_json, for_template
+    from rootless_pod.commands.table import wants_json
+    from rootless_pod.network.definitions import Networks
 
     try:
-        return as_json(with_state(call.paths, read(call.paths, name), ask=True))
+        found = Networks(call.paths).find(name)
     except NotFound as cause:
+        if call.text("type") == "network":
+            raise
         raise NotFound(f"no such object: {name!r}", remedy="see what is there: rpod ps -a; rpod images") from cause
+    return as_json(found) if wants_json(call.text("format")) else for_template(found)
 
 
 def _container(call: Call, container: Container) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from rootless_pod.errors import RpodError, Usage
 
 COMMAND = Command(
     name="prune",
-    summary="Remove what is not used: stopped containers, images, volumes",
+    summary="Remove what is not used: stopped containers, networks, images, volumes",
     help=(
-        "Removes stopped containers and images without a name; with --all every image no container uses; with "
-        "--volumes the volumes no container uses as well. What killed commands left behind goes too."
+        "Removes stopped containers, networks no container uses and images without a name; with --all every image no "
+        "container uses; with --volumes the volumes no container uses as well. What killed commands left goes too."
     ),
     options=(
         flag("--all", "Also images that have a name", "-a"),
@@ -44,6 +44,7 @@ def main(call: Call) -> int:
     if call.flag("volumes"):
         _print("Deleted Volumes", _prune_volumes(call))
     _print("Deleted Images", prune_images(call.paths, everything=call.flag("all"), conditions=call.texts("filter")))
+    _print("Deleted Networks", _prune_networks(call))
     freed = max(0, before - _used_bytes(call))
     sys.stdout.write(f"Total reclaimed space: {size(freed, digits=4, blank=False)}\n")
     return 0
@@ -70,6 +71,7 @@ def _prune_leftovers(call: Call) -> int:
 
 def _warning(call: Call) -> str:
     lines = ["WARNING! This command removes:", "\t- all stopped pods", "\t- all stopped containers"]
+    lines.append("\t- all networks not used by at least one container")
     if call.flag("volumes"):
         lines.append("\t- all volumes not used by at least one container")
     if call.flag("all"):
@@ -117,6 +119,12 @@ def _prune_containers(call: Call) -> list[str]:
     from rootless_pod.commands.context import context_of
 
     return prune_containers(context_of(call), call.texts("filter"))[0]
+
+
+def _prune_networks(call: Call) -> list[str]:
+    from rootless_pod.commands.network_prune import prune_networks
+
+    return prune_networks(call.paths, conditions=call.texts("filter"))
 
 
 def _prune_volumes(call: Call) -> list[str]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 COMMAND = Command(
     name="reset",
-    summary="Delete all containers, pods, images and volumes, and everything else rpod keeps",
+    summary="Delete all containers, pods, images, networks and volumes, and everything else rpod keeps",
     help=(
         "Ends all containers and deletes the store and the runtime directory. Only directories with rpod's marker "
         "are touched, and in them only what rpod makes: never your home directory, never a mount point, never what a "
@@ -48,7 +48,7 @@ def main(call: Call) -> int:
 def _warning(paths: Paths) -> str:
     return (
         "WARNING! This will remove:\n"
-        "\t- all containers\n\t- all pods\n\t- all images\n\t- all volumes\n\t- all secrets\n"
+        "\t- all containers\n\t- all pods\n\t- all images\n\t- all networks\n\t- all volumes\n\t- all secrets\n"
         f"\t- the graphRoot directory: {paths.graphroot!r}\n"
         f"\t- the runRoot directory: {paths.runroot!r}"
     )

@@ -1,4 +1,4 @@
-"""Look at the records of containers, names and volumes, and mend those that can be: a part of ``system check``."""
+"""Look at the records of containers, names, volumes, networks, and mend those that can be: for ``system check``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rootless_pod.container.remove import is_wreck, remove, sweep
 from rootless_pod.errors import NotFound, RpodError
 from rootless_pod.image.check import DAMAGE, LEFTOVER, WARNING, Finding
 from rootless_pod.image.lookup import lookup
+from rootless_pod.network.definitions import Networks
 from rootless_pod.state import names
 from rootless_pod.state.containers import container_ids
 from rootless_pod.state.record import NewerRecord
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
 def check_records(context: Context, *, repair: bool, force: bool) -> list[Finding]:
     """Return what is wrong with the records; with ``repair`` what could be mended is.
 
-    With ``force`` containers go that can't be, but never those of a newer rpod.
+    With ``force`` containers and networks go that can't be, but never those of a newer rpod.
     """
     paths = context.paths
-    found = [*bad_containers(paths), *_stale_names(paths), *_bad_volumes(paths), *bad_pods(paths)]
+    found = [*_bad_records(paths)]
     if not repair:
         return found
     for one in found:
@@ -39,11 +40,20 @@ def check_records(context: Context, *, repair: bool, force: bool) -> list[Findin
             mend(context, one.name)
         elif one.kind == "volume":
             volumes.mend(paths, one.name)
+        elif one.kind == "network" and force and one.severity == DAMAGE:
+            Networks(paths).remove(one.name)
     mend_pods(context, found, force=force)
     sweep(context, force=force)
-    now = (*bad_containers(paths), *_stale_names(paths), *_bad_volumes(paths), *bad_pods(paths))
-    left = {(one.kind, one.name) for one in now}
+    left = {(one.kind, one.name) for one in _bad_records(paths)}
     return [one.replace(repaired=(one.kind, one.name) not in left) for one in found]
+
+
+def _bad_records(paths: Paths) -> Iterator[Finding]:
+    yield from bad_containers(paths)
+    yield from _stale_names(paths)
+    yield from _bad_volumes(paths)
+    yield from _bad_networks(paths)
+    yield from bad_pods(paths)
 
 
 def bad_containers(paths: Paths) -> Iterator[Finding]:
@@ -79,6 +89,12 @@ def _bad_volumes(paths: Paths) -> Iterator[Finding]:
         fault = volumes.fault_of(paths, name)
         if fault:
             yield Finding(severity=DAMAGE, kind="volume", name=name, text=fault)
+
+
+def _bad_networks(paths: Paths) -> Iterator[Finding]:
+    for name, fault in Networks(paths).damaged().items():
+        severity = WARNING if isinstance(fault.__cause__, NewerRecord) else DAMAGE
+        yield Finding(severity=severity, kind="network", name=name, text=fault.message)
 
 
 def _stale_names(paths: Paths) -> Iterator[Finding]:

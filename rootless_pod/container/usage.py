@@ -1,4 +1,4 @@
-"""What containers take and hold: bytes on the disk, images, volumes."""
+"""What containers take and hold: bytes on the disk, images, volumes, networks."""
 
 from __future__ import annotations
 
@@ -29,6 +29,21 @@ def volumes_of(container: Container) -> tuple[str, ...]:
         row["Name"] for row in container.state.get("mounts", ()) if row.get("Type") == "volume" and "Name" in row
     ]
     return tuple(dict.fromkeys((*asked, *anonymous, *mounted)))
+
+
+def networks_in_use(found: Iterable[Container]) -> dict[str, tuple[str, ...]]:
+    """Return for each named network the ids of the containers that are in it, running or not."""
+    users: dict[str, tuple[str, ...]] = {}
+    for container in found:
+        for name in networks_of(container):
+            users[name] = (*users.get(name, ()), container.id)
+    return users
+
+
+def networks_of(container: Container) -> tuple[str, ...]:
+    """Return the names of the networks a container's record says it is in."""
+    kind, _colon, _options = container.config.request.network.mode.partition(":")
+    return tuple(name for name in kind.split(",") if name)
 
 
 def size_of_container(paths: Paths, container: Container) -> int:

@@ -196,14 +196,23 @@ class Networks:
             ipam_options={"driver": wanted.ipam_driver},
         )
 
+    @staticmethod
+    def check_removable(name: str) -> None:
+        """Let all names pass but the default one.
+
+        Raises:
+            Usage: it is the default network.
+        """
+        if name == DEFAULT_NAME:
+            raise Usage(f"default network {DEFAULT_NAME} cannot be removed", remedy="leave it: it is in no file")
+
     def remove(self, name: str) -> None:
         """Forget a network; gone already is fine, and so is a damaged record. Who uses it is the caller's question.
 
         Raises:
-            Refused: it is the default network.
+            Usage: it is the default network.
         """
-        if name == DEFAULT_NAME:
-            raise Usage(f"default network {DEFAULT_NAME} cannot be removed")
+        self.check_removable(name)
         network_id = ""
         try:
             network_id = self.read(name).id
