@@ -40,7 +40,7 @@ def pod_request(call: Call) -> PodRequest:
         NotFound: a file that an option names is not there.
     """
     from rootless_pod.commands.run_options import fields_for
-    from rootless_pod.commands.run_request import env_lines, mounts_of, network_of
+    from rootless_pod.commands.run_request import env_lines, mounts_of, network_of, own_ids
     from rootless_pod.spec.request import SpecRequest
 
     if call.text("name") and call.one("name"):
@@ -61,7 +61,7 @@ def pod_request(call: Call) -> PodRequest:
         infra_conmon_pid_file=os.path.abspath(conmon_pid_file) if conmon_pid_file else "",
         labels=labels,
         network=network_of(call),
-        process=SpecRequest(**values),
+        process=own_ids(call, SpecRequest(**values)),
         mounts=mounts_of(call),
         volumes_from=call.texts("volumes_from"),
         id_file=call.text("pod_id_file"),

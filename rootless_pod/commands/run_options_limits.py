@@ -5,7 +5,6 @@ from __future__ import annotations
 from rootless_pod.commands.declare import Option, flag, text, texts
 
 _V1 = "cgroup v2 has no such control; leave the option out"
-_ONE_MAP = "all your sub-ids are in your one namespace already; choose ids with --uidmap and --gidmap"
 
 
 def _refused(name: str, reason: str, kind: str = "text") -> Option:
@@ -71,8 +70,8 @@ NAMESPACES: tuple[Option, ...] = (
     text("--cgroupns", "Cgroup namespace: private, host, container:NAME, ns:PATH", metavar="MODE", group=_G),
     texts("--uidmap", "Map of user ids, CONTAINER:INNER:SIZE", split=True, metavar="MAP", group=_G),
     texts("--gidmap", "Map of group ids, CONTAINER:INNER:SIZE", split=True, metavar="MAP", group=_G),
-    _refused("--subuidname", _ONE_MAP),
-    _refused("--subgidname", _ONE_MAP),
+    text("--subuidname", "Take the user ids lent to this name in /etc/subuid", metavar="NAME", group=_G),
+    text("--subgidname", "Take the group ids lent to this name in /etc/subgid", metavar="NAME", group=_G),
 )
 
 _G = "Resources"

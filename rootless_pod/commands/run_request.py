@@ -100,6 +100,14 @@ def _is_removed(call: Call) -> bool:
     return call.flag("rm") or bool(call.values.get("rmi"))
 
 
+def own_ids(call: Call, request: SpecRequest) -> SpecRequest:
+    """Return the request with the maps that ``--subuidname`` and ``--subgidname`` stand for."""
+    from rootless_pod.container.named_ids import with_named_ids
+
+    assert call.namespace is not None
+    return with_named_ids(request, call.text("subuidname"), call.text("subgidname"), call.namespace.id_map)
+
+
 def _process(call: Call) -> SpecRequest:
     values = fields_for(SpecRequest, call.values)
     for key in [key for key, value in values.items() if value is None and key not in ("entrypoint", "oom_score_adj")]:
@@ -121,6 +129,8 @@ def _process(call: Call) -> SpecRequest:
 
         values["devices"] = (*call.texts("devices"), *gpu_names(call.texts("gpus")))
     request = SpecRequest(**values)
+    if call.text("subuidname") or call.text("subgidname"):
+        request = own_ids(call, request)
     if request.init and not request.init_path:
         from rootless_pod.errors import HostUnready
         from rootless_pod.programs.find import find_program

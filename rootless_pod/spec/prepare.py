@@ -54,8 +54,8 @@ def _require_reachable(rootfs: str, mapping: UserMapping, own: str) -> None:
 
     Where the directories' owner is mapped (keep-id), it can; with nomap it is a stranger to them.
     """
-    if not mapping.own or mapping.path:
-        return
+    if not mapping.own or not mapping.uids:
+        return  # the user's own, or one by path of which nothing is known
     directory = os.path.dirname(rootfs)
     while directory != "/":
         status = os.stat(directory)

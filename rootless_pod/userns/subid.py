@@ -48,6 +48,11 @@ def _asked(user: str, *, groups: bool) -> tuple[tuple[int, int], ...]:
     return parse_getsubids(answer.stdout.decode(errors="replace")) if answer.code == 0 else ()
 
 
+def ranges_of_name(path: str, name: str, *, groups: bool) -> tuple[tuple[int, int], ...]:
+    """Return the (start, count) that ``path``, or a directory service, lends to this very name."""
+    return without_overlaps(read_ranges(path, name, -1) or _asked(name, groups=groups))
+
+
 def without_overlaps(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
     """Drop ranges that overlap an earlier one: the kernel would refuse the whole map."""
     kept: list[tuple[int, int]] = []

@@ -341,3 +341,13 @@ def test_top_and_stats_show_every_container_of_a_pod_once(pods: Rpod) -> None:
     assert "work\n" in pods("pod", "stats", "--no-stream", "--format", "{{.Name}}", "--latest")
     assert "work\n" in pods("pod", "stats", "--no-stream", "--format", "{{.Name}}", "--no-reset", "seen")
     assert "/pause" in pods("pod", "top", "--latest", "args")
+
+
+@pytest.mark.parametrize("options", [("--userns", "nomap"), ("--uidmap", "0:1:5000", "--gidmap", "0:1:5000")])
+def test_members_join_a_user_namespace_that_has_no_place_for_ones_own_id(pods: Rpod, options: tuple[str, ...]) -> None:
+    pods("pod", "create", "--name", "apart", *options)
+    try:
+        said = pods("run", "--rm", "--pod", "apart", "img", "cat", "/proc/self/uid_map")
+        assert said.split()[:2] == ["0", "1"]
+    finally:
+        pods("pod", "rm", "-f", "apart")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 import time
@@ -223,6 +224,20 @@ def test_login_keep_id_shows_the_caller_and_the_images_own_owners(
     if debian:
         assert owners[2] == "0"
     assert (tmp_path / "made").stat().st_uid == os.getuid()
+
+
+def test_the_ids_lent_to_a_name_are_the_containers(img: Rpod) -> None:
+    me = pwd.getpwuid(os.getuid()).pw_name
+    lent = [row.split(":") for row in Path("/etc/subuid").read_text().splitlines() if row.startswith(f"{me}:")]
+    if len(lent) != 1:
+        pytest.skip("this user has not one range of subordinate ids")
+    words = ("run", "--rm", "--network", "none", "--subuidname", me)
+    assert img(*words, "img", "cat", "/proc/self/uid_map").split() == ["0", "1", lent[0][2]]
+    img(
+        "run", "-d", "--name", "owner", "--network", "none", "--subuidname", me, "--subgidname", me, "img", "sleep", "9"
+    )
+    joined = img("run", "--rm", "--network", "none", "--userns", "container:owner", "img", "cat", "/proc/self/uid_map")
+    assert joined.split() == ["0", "1", lent[0][2]]
 
 
 def test_no_new_files_are_left_by_a_run_that_fails(img: Rpod) -> None:

@@ -129,6 +129,8 @@ def prepare_rootfs(config: ContainerConfig) -> ContainerConfig:
 
     for place in _MOUNT_POINTS:  # made here: root of a user namespace of its own may have no right to
         os.makedirs(f"{config.rootfs}/{place}", mode=0o755, exist_ok=True)
+    with open(f"{config.rootfs}/run/.containerenv", "ab"):
+        pass
     words = pause.command(config.rootfs)
     process = config.request.process.replace(entrypoint=words[0], command=words[1:])
     return config.replace(request=config.request.replace(process=process))
