@@ -232,6 +232,8 @@ def with_globals(chosen: Globals, settings: Settings) -> Globals:
     changes: dict[str, Any] = {
         field: value for field, value in _global_values(settings) if value and getattr(chosen, field) in (None, ())
     }
+    if "runtime" in changes:
+        changes["runtime_is_default"] = True
     return chosen.replace(**changes) if changes else chosen
 
 
@@ -244,6 +246,11 @@ def _global_values(settings: Settings) -> Iterator[tuple[str, Any]]:
     yield "hooks_dir", settings.texts("engine.hooks_dir")
     yield "cdi_spec_dir", settings.texts("engine.cdi_spec_dirs")
     yield "events_backend", "none" if settings.text("engine.events_logger") == "none" else None
+
+
+def runtime_program(name: str, modules: tuple[str, ...]) -> str:
+    """Return the program that a runtime's name means in the files, or the name."""
+    return _program(read_settings(find_files(modules)), name) or name
 
 
 def _program(settings: Settings, name: str) -> str | None:

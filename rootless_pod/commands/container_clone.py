@@ -6,6 +6,7 @@ import sys
 
 from rootless_pod.commands.context import context_of
 from rootless_pod.commands.declare import Argument, Call, Command, flag, text
+from rootless_pod.commands.old_limits import OF_V1, warn_of
 from rootless_pod.commands.update import LIMITS
 from rootless_pod.errors import Usage
 
@@ -42,13 +43,14 @@ def main(call: Call) -> int:
 
     if call.flag("force") and not call.flag("destroy"):
         raise Usage("--force goes with --destroy alone", remedy="leave out --force")
+    warn_of(call)
     context = context_of(call)
     original = find_id(call.paths, call.one("container"))
     wanted = CloneRequest(
         name=call.text("name") or call.one("name"),
         image=call.one("image"),
         pod=call.text("pod"),
-        limits={key: call.values[key] for key in call.given if key not in _OWN},
+        limits={key: call.values[key] for key in call.given if key not in _OWN and key not in OF_V1},
         create_command=("rpod", *sys.argv[1:]),
     )
     made = clone(context, original, wanted)

@@ -22,6 +22,7 @@ def context_of(call: Call) -> Context:
         storage_driver=chosen.storage_driver,
         storage_options=tuple(one for one in chosen.storage_opt if not is_store_option(one)),
         runtime=chosen.runtime,
+        runtime_is_default=chosen.runtime_is_default,
         runtime_flags=chosen.runtime_flag,
         conmon=chosen.conmon,
         log_level=chosen.log_level,

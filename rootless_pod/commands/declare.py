@@ -135,6 +135,8 @@ class Globals(Frozen):
     storage_driver: str | None = None
     storage_opt: tuple[str, ...] = ()
     runtime: str | None = None
+    runtime_is_default: bool = False
+    """Whether ``runtime`` is from a file: then one that a container has of its own comes first."""
     runtime_flag: tuple[str, ...] = ()
     conmon: str | None = None
     log_level: str = "warn"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rootless_pod.commands.declare import Option, flag, text, texts
 
 _V1 = "cgroup v2 has no such control; leave the option out"
+_LEFT_OUT = "Of cgroup v1; left out with a warning"
 
 
 def _refused(name: str, reason: str, kind: str = "text") -> Option:
@@ -144,9 +145,9 @@ RESOURCES: tuple[Option, ...] = (
     texts("--device-write-bps", "Most bytes a second written to it", split=True, metavar="DEVICE:SIZE", group=_G),
     texts("--device-read-iops", "Most reads a second from a device", split=True, metavar="DEVICE:NUMBER", group=_G),
     texts("--device-write-iops", "Most writes a second to it", split=True, metavar="DEVICE:NUMBER", group=_G),
-    _refused("--cpu-rt-period", _V1),
-    _refused("--cpu-rt-runtime", _V1),
-    _refused("--memory-swappiness", _V1),
+    Option(name="--cpu-rt-period", kind="uint", metavar="MICROSECONDS", help=_LEFT_OUT, group=_G),
+    Option(name="--cpu-rt-runtime", kind="uint", metavar="MICROSECONDS", help=_LEFT_OUT, group=_G),
+    Option(name="--memory-swappiness", kind="int", metavar="NUMBER", help=_LEFT_OUT, group=_G),
     _refused("--kernel-memory", _V1),
     _refused("--oom-kill-disable", _V1, "flag"),
     _refused("--rdt-class", "resctrl groups need root; leave the option out"),

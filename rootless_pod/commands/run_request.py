@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SIZE_UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _FIRST_PRESERVED_FD = 3
+_OF_V1 = frozenset(("cpu_rt_period", "cpu_rt_runtime", "memory_swappiness"))
 
 
 def container_request(call: Call) -> ContainerRequest:
@@ -129,6 +130,10 @@ def _process(call: Call) -> SpecRequest:
 
         values["devices"] = (*call.texts("devices"), *gpu_names(call.texts("gpus")))
     request = SpecRequest(**values)
+    if call.given & _OF_V1:
+        from rootless_pod.commands.old_limits import warn_of
+
+        warn_of(call)
     if call.text("subuidname") or call.text("subgidname"):
         request = own_ids(call, request)
     if request.init and not request.init_path:

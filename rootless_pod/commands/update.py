@@ -6,6 +6,7 @@ import sys
 
 from rootless_pod.commands.context import context_of
 from rootless_pod.commands.declare import Argument, Call, Command, text
+from rootless_pod.commands.old_limits import OF_V1, refuse
 from rootless_pod.commands.run_options_limits import RESOURCES
 
 _NAMES = (
@@ -37,7 +38,8 @@ def main(call: Call) -> int:
     from rootless_pod.container.update import update
 
     container_id = find_id(call.paths, call.one("container"))
-    changes = {key: call.values[key] for key in call.given if key != "restart"}
+    refuse(call)
+    changes = {key: call.values[key] for key in call.given if key != "restart" and key not in OF_V1}
     restart = call.text("restart") if "restart" in call.given else None
     if changes or restart is not None:
         update(context_of(call), container_id, changes, restart=restart)

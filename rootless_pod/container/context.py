@@ -21,6 +21,7 @@ class Places(Frozen):
     storage_driver: str | None = None
     storage_options: tuple[str, ...] = ()
     runtime: str | None = None
+    runtime_is_default: bool = False
     runtime_flags: tuple[str, ...] = ()
     conmon: str | None = None
     log_level: str = "warn"

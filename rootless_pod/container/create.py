@@ -69,6 +69,8 @@ def _make(context: Context, request: ContainerRequest, image: Image | None, cont
         raise Usage(
             'sdnotify policy "healthy" requires a healthcheck to be set', remedy="give the check with --health-cmd"
         )
+    if context.runtime and not context.runtime_is_default:
+        request = request.replace(runtime=context.runtime)
     required = required_containers(context, request) if request.requires else ()
     container_id, lock = _claim_id(context, container_id)
     directory = context.paths.container(container_id)

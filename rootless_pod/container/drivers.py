@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from rootless_pod.container.context import Context
     from rootless_pod.container.lookup import Container
+    from rootless_pod.container.record import ContainerConfig
     from rootless_pod.fuse.driver import StorageDriver
     from rootless_pod.runtime.driver import Choice, Runtime
 
@@ -24,6 +25,17 @@ def runtime_choice(context: Context, wanted: str | None = None) -> Choice:
     )
     choice.driver.flags = tuple(f"--{flag.removeprefix('--')}" for flag in context.runtime_flags)
     return choice
+
+
+def wanted_runtime(context: Context, config: ContainerConfig, *, again: bool = False) -> str | None:
+    """Return the runtime to start a container with: typed now, its own, or as configured (None: choose).
+
+    ``again``: a start nobody typed anything for.
+    """
+    own = config.request.runtime
+    if own and (again or context.runtime_is_default or context.runtime is None):
+        return own
+    return context.runtime
 
 
 def runtime_of(context: Context, state: dict[str, Any]) -> Runtime:

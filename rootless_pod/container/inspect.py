@@ -52,7 +52,7 @@ def inspect(paths: Paths, container: Container, *, size: bool = False) -> dict[s
         "HostsPath": _if_there(f"{bundle}/hosts"),
         "StaticDir": paths.container(config.id),
         "OCIConfigPath": _if_there(f"{bundle}/config.json"),
-        "OCIRuntime": container.state.get("runtime", ""),
+        "OCIRuntime": container.state.get("runtime") or container.config.request.runtime,
         "ConmonPidFile": f"{bundle}/conmon.pid",
         "PidFile": f"{bundle}/pidfile",
         "Name": config.name,

@@ -10,10 +10,14 @@ import select
 import signal
 
 from rootless_pod import log
-from rootless_pod.container.lookup import list_all
-from rootless_pod.errors import HostUnready, RpodError, TimedOut
+from rootless_pod.container.lookup import list_all, read
+from rootless_pod.container.record import record_of
+from rootless_pod.errors import HostUnready, NotFound, RpodError, TimedOut, Usage
 from rootless_pod.linux import procfs
+from rootless_pod.programs.find import find_program
+from rootless_pod.state.containers import ContainerLock
 from rootless_pod.state.lock import Lock
+from rootless_pod.state.record import write_record
 from rootless_pod.userns.pause import living_members, read_pause, record_path
 
 TYPE_CHECKING = False
@@ -57,6 +61,35 @@ def migrate(paths: Paths, enter: Callable[[], Context]) -> Iterator[str]:
             end_pause(held)
         _unlink(record_path(paths))
         _forget(paths)
+
+
+def check_runtime(enter: Callable[[], Context], runtime: str) -> None:
+    """Try the runtime that containers are to have from now on.
+
+    Raises:
+        Usage: there is no such program.
+        HostUnready: it does not work here.
+    """
+    from rootless_pod.container.drivers import runtime_choice
+
+    if find_program(runtime) is None:
+        raise Usage(
+            f'change to runtime "{runtime}" requested but no such runtime is defined: invalid argument',
+            remedy="name crun, runc or the path of one; see: rpod info --format '{{json .Host.OCIRuntime}}'",
+        )
+    runtime_choice(enter(), runtime)
+
+
+def change_runtime(paths: Paths, runtime: str) -> None:
+    """Have every container that is here started with this runtime; one that is removed meanwhile is left out."""
+    for one in list_all(paths):
+        try:
+            with ContainerLock(paths, one.id):
+                config = read(paths, one.id).config
+                changed = config.replace(request=config.request.replace(runtime=runtime))
+                write_record(f"{paths.container(one.id)}/container.json", record_of(changed))
+        except NotFound:
+            continue
 
 
 def _entered(enter: Callable[[], Context], running: list[Container]) -> Context:

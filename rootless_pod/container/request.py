@@ -48,6 +48,7 @@ class ContainerRequest(Frozen):
     requires: tuple[str, ...] = ()
     sdnotify: str = "container"
     log: LogRequest = LogRequest()
+    runtime: str = ""  # asked for when it was created, or by system migrate; "": the one of the moment
     pid_file: str = ""
     conmon_pid_file: str = ""
     cid_file: str = ""

@@ -120,7 +120,8 @@ def _make(context: Context, config: ContainerConfig, container: Container, wish:
         check_needed(context.paths, config.id, config.required)
     if config.pod_id:
         config = _ready_pod(context, config)
-    runtime = drivers.runtime_choice(context).driver
+    wanted = drivers.wanted_runtime(context, config, again=wish.again)
+    runtime = drivers.runtime_choice(context, wanted).driver
     if "shown" in container.state:
         from rootless_pod.container.mounts import take_down
 
@@ -153,7 +154,7 @@ def _ready_pod(context: Context, config: ContainerConfig) -> ContainerConfig:
 def _make_once(
     context: Context, config: ContainerConfig, container: Container, runtime: Runtime, wish: _Wish
 ) -> Started:
-    state = _claim(context, container, runtime)
+    state = _claim(context, container, drivers.wanted_runtime(context, config, again=wish.again) or runtime.name)
     with Undo() as undo:
         undo.push(_note_failure, context, container)
         _be_found(context, config.id)
@@ -254,15 +255,15 @@ def _attachment(config: ContainerConfig, bundle: str, *, attached: bool) -> Atta
     return attach.connect(bundle) if attached and config.request.log.driver != "passthrough" else None
 
 
-def _claim(context: Context, container: Container, runtime: Runtime) -> dict[str, Any]:
-    """Say in the record that a start has begun, keeping what outlives one run."""
+def _claim(context: Context, container: Container, runtime: str) -> dict[str, Any]:
+    """Say in the record that a start has begun, with which runtime, keeping what outlives one run."""
     wanted = _KEPT_AGAIN if container.state.get("restart") else _KEPT
     kept: dict[str, Any] = {key: container.state[key] for key in wanted if key in container.state}
     state = {
         **kept,
         "status": status.STARTING,
         "boot_id": context.paths.boot_id,
-        "runtime": runtime.name if context.runtime is None else context.runtime,
+        "runtime": runtime,
     }
     write_state(context.paths, container.id, state)
     _forget_exit_file(context, container.id)

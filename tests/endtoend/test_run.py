@@ -240,6 +240,16 @@ def test_the_ids_lent_to_a_name_are_the_containers(img: Rpod) -> None:
     assert joined.split() == ["0", "1", lent[0][2]]
 
 
+def test_limits_of_old_cgroups_are_left_out_and_said(img: Rpod) -> None:
+    once = ("run", "--rm", "--network", "none")
+    done = img.run(*once, "--cpu-rt-period", "1000", "--memory-swappiness", "50", "img", "echo", "done")
+    assert (done.returncode, done.stdout) == (0, b"done\n")
+    assert b"realtime period not supported on cgroups V2 systems" in done.stderr
+    assert b"memory swappiness not supported" in done.stderr
+    assert img.run(*once, "--memory-swappiness", "-1", "img", "true").stderr == b""
+    assert "not a number" in img.error(*once, "--cpu-rt-runtime", "-1", "img", "true")
+
+
 def test_no_new_files_are_left_by_a_run_that_fails(img: Rpod) -> None:
     img.error("run", "--rm", "-v", "/nowhere:/x", "img", "true")
     img.error("run", "--rm", "--network", "bridge", "img", "true")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
+import pytest
 from conftest import Rpod
 
 
@@ -57,3 +59,29 @@ def test_a_namespace_whose_pause_process_was_killed_is_given_up_too(rpod: Rpod) 
     os.kill(pause_pid(rpod), 9)
     assert rpod("system", "migrate") == "kept\n"
     assert namespace(rpod) != before
+
+
+@pytest.mark.skipif(shutil.which("crun") is None or shutil.which("runc") is None, reason="needs both runtimes")
+def test_containers_that_are_there_move_to_another_runtime(rpod: Rpod) -> None:
+    rpod("create", "--name", "old", "--network", "none", "--rootfs", "/nowhere", "true")
+    said = rpod.error("system", "migrate", "--new-runtime", "no-such-runtime")
+    assert 'change to runtime "no-such-runtime" requested but no such runtime is defined' in said
+    assert rpod("inspect", "--format", "{{.OCIRuntime}}", "old") == "\n"
+    for runtime in ("runc", "crun"):
+        rpod("system", "migrate", "--new-runtime", runtime)
+        assert rpod("inspect", "--format", "{{.OCIRuntime}}", "old") == f"{runtime}\n"
+
+
+def test_the_runtime_of_a_containers_creation_is_kept_and_one_typed_at_the_start_wins(rpod: Rpod) -> None:
+    if shutil.which("crun") is None:
+        pytest.skip("crun is not installed")
+    rpod("--runtime", "crun", "create", "--name", "kept", "host", "--", "true")
+    configured = rpod.root.parent / f"{rpod.root.name}.conf"
+    configured.write_text('[engine]\nruntime = "no-such-runtime"\n')
+    try:
+        other = rpod.with_options(env={"CONTAINERS_CONF": str(configured)})
+        assert "no-such-runtime" in other.error("run", "--rm", "host", "--", "true")
+        other("start", "-a", "kept")
+        assert "no-such-runtime" in other.error("--runtime", "no-such-runtime", "start", "kept")
+    finally:
+        configured.unlink()
