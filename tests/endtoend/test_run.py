@@ -247,7 +247,7 @@ def test_limits_of_old_cgroups_are_left_out_and_said(img: Rpod) -> None:
     assert b"realtime period not supported on cgroups V2 systems" in done.stderr
     assert b"memory swappiness not supported" in done.stderr
     assert img.run(*once, "--memory-swappiness", "-1", "img", "true").stderr == b""
-    assert "not a number" in img.error(*once, "--cpu-rt-runtime", "-1", "img", "true")
+    assert "is not a whole number" in img.error(*once, "--cpu-rt-runtime", "-1", "img", "true")
 
 
 def test_no_new_files_are_left_by_a_run_that_fails(img: Rpod) -> None:

@@ -63,7 +63,7 @@ def test_a_namespace_whose_pause_process_was_killed_is_given_up_too(rpod: Rpod) 
 
 @pytest.mark.skipif(shutil.which("crun") is None or shutil.which("runc") is None, reason="needs both runtimes")
 def test_containers_that_are_there_move_to_another_runtime(rpod: Rpod) -> None:
-    rpod("create", "--name", "old", "--network", "none", "--rootfs", "/nowhere", "true")
+    rpod("create", "--name", "old", "host", "--", "true")
     said = rpod.error("system", "migrate", "--new-runtime", "no-such-runtime")
     assert 'change to runtime "no-such-runtime" requested but no such runtime is defined' in said
     assert rpod("inspect", "--format", "{{.OCIRuntime}}", "old") == "\n"
