@@ -1,0 +1,136 @@
+"""Have the names of a network answered: ask the process that does it, start it where there is none."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from rootless_pod import jsontext
+from rootless_pod.errors import HostUnready, ProgramFailed
+from rootless_pod.programs.run import spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless_pod.paths import Paths
+
+MODULE = "rootless_pod.network.resolver"
+_SECONDS = 10.0
+_ANSWER_SECONDS = 5.0
+
+
+def ensure_resolver(paths: Paths, network: str, *, netns_path: str, upstream: tuple[str, ...]) -> None:
+    """Return when names are answered at the gateway of ``network``, which has a lease.
+
+    Call it inside the user's namespace. ``netns_path``: the shared network namespace; ``upstream``: the servers that
+    are reached from there. A process of another namespace ends, and is replaced.
+
+    Raises:
+        HostUnready: dnspython is not installed.
+        ProgramFailed: it can't be had.
+    """
+    directory = f"{paths.bootroot}/resolver"
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    found = os.stat(netns_path)
+    request = {"network": network, "netns": f"{found.st_dev}:{found.st_ino}", "upstream": list(upstream)}
+    deadline = time.monotonic() + _SECONDS
+    said = ""
+    while time.monotonic() < deadline:
+        answer = _ask(directory, request)
+        if answer.get("state") == "served":
+            return
+        if answer.get("state") == "fault":
+            raise ProgramFailed(f"names of network {network} are not answered: {answer.get('reason')}")
+        said = _start(paths, directory, netns_path)
+        if said not in ("ready", "busy"):
+            break
+        if said == "busy":
+            time.sleep(0.01)  # one is just ending, or beginning
+    raise ProgramFailed(
+        f"the resolver of named networks does not start: {said or 'it does not answer'}",
+        remedy=f"see {directory}/log; without names: rpod network create --disable-dns",
+    )
+
+
+def _ask(directory: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Return what the process says, {} where there is none."""
+    import socket
+
+    directory_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
+            connection.settimeout(_ANSWER_SECONDS)
+            connection.connect(f"/proc/self/fd/{directory_fd}/socket")
+            connection.sendall(jsontext.dumps(request).encode() + b"\n")
+            text = b""
+            while part := connection.recv(65536):
+                text += part
+        answer = jsontext.loads(text)
+    except (OSError, ValueError):
+        return {}
+    finally:
+        os.close(directory_fd)
+    return answer if isinstance(answer, dict) else {}
+
+
+def _start(paths: Paths, directory: str, netns_path: str) -> str:
+    """Start the process and return its first word, or what it died of."""
+    require_dnspython()
+    log_path = f"{directory}/log"
+    log_fd = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    if os.fstat(log_fd).st_size > 1_000_000:
+        os.ftruncate(log_fd, 0)
+    netns_fd = os.open(netns_path, os.O_RDONLY | os.O_CLOEXEC)
+    ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
+    words = ("--root", paths.graphroot, "--runroot", paths.runroot, paths.boot_id)
+    try:
+        try:
+            spawn(
+                (sys.executable, "-m", MODULE, *words),
+                fds={1: log_fd, 2: log_fd, 3: ready_write, 4: netns_fd},
+                env=_environment(),
+                new_session=True,
+            )
+        finally:
+            for fd in (log_fd, netns_fd, ready_write):
+                os.close(fd)
+        said = _read_line(ready_read)
+    finally:
+        os.close(ready_read)
+    if said:
+        return said
+    with open(log_path, errors="replace") as file:
+        return "; ".join(file.read().strip().splitlines()[-1:]) or "it ended at once"
+
+
+def _read_line(fd: int) -> str:
+    import select
+
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    return os.read(fd, 100).decode().strip() if poller.poll(_SECONDS * 1000) else ""
+
+
+def require_dnspython() -> None:
+    """Check, without importing it, that dnspython is installed.
+
+    Raises:
+        HostUnready: it is not.
+    """
+    import importlib.util
+
+    if importlib.util.find_spec("dns") is None:
+        raise HostUnready(
+            "the Python package dnspython is not installed, and without it no container of a network has a name",
+            remedy=f"run: {sys.executable} -m pip install dnspython",
+        )
+
+
+def _environment() -> dict[str, str]:
+    """Return our environment with our module path: we may run without ``site``, or from a source tree."""
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = ":".join(path for path in sys.path if path)
+    environment["PYTHONSAFEPATH"] = "1"
+    return environment
