@@ -24,11 +24,10 @@ SIGNING_OPTIONS = (
 TRANSFER_OPTIONS = (
     Option(
         name="--compression-format",
-        help="Pack layers as gzip or zstd (all of them, unless --force-compression=false)",
+        help="Pack layers as gzip, zstd or zstd:chunked (all of them, unless --force-compression=false)",
         metavar="FORMAT",
         default="",
-        choices=("gzip", "zstd"),
-        refuse="rpod writes gzip and zstd; give --compression-format zstd",
+        choices=("gzip", "zstd", "zstd:chunked"),
     ),
     Option(name="--compression-level", kind="uint", help="How hard to pack: gzip 1 to 9, zstd 1 to 20", metavar="N"),
     text("--digestfile", "Write the digest of what arrived to this file", metavar="FILE", completes="file"),

@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 
     from rootless_pod.image.formats.tree import FileReader
     from rootless_pod.image.source import BlobReader
+    from rootless_pod.storage.compress import Readable
 
-LEVELS = {"gzip": range(1, 10), "zstd": range(1, 21)}
-_TYPES = {"gzip": mediatype.OCI_LAYER_GZIP, "zstd": mediatype.OCI_LAYER_ZSTD}
+CHUNKED = "zstd:chunked"
+LEVELS = {"gzip": range(1, 10), "zstd": range(1, 21), CHUNKED: range(1, 21)}
+_TYPES = {
+    "gzip": mediatype.OCI_LAYER_GZIP,
+    "zstd": mediatype.OCI_LAYER_ZSTD,
+    CHUNKED: mediatype.OCI_LAYER_ZSTD,
+}
 
 
 class Compression(Frozen):
-    """What layers shall be: ``kind`` (gzip, zstd, or "" = as they are); ``force`` changes compressed ones too."""
+    """What layers shall be: ``kind`` is gzip, zstd, zstd:chunked or "" (as it is); ``force``: compressed ones too."""
 
     kind: str = ""
     level: int | None = None
@@ -53,6 +59,8 @@ class Compression(Frozen):
         if has == "none":
             return self.kind or ("gzip" if packs or self.force else "")
         kind = self.kind or ("gzip" if self.force else "")
+        if has == "zstd" and any(key in layer.annotations for key in _POSITIONS):
+            has = CHUNKED if kind == CHUNKED else has
         if not self.force or (has == kind and self.level is None):
             return ""
         return kind
@@ -90,29 +98,23 @@ def recompress(
 
     Raises:
         Corrupt: the layer is damaged.
+        NotChunkable: ``kind`` is zstd:chunked, which can't tell of this layer.
         HostUnready: no space in ``spool_dir``.
     """
     fd = unnamed_file(spool_dir)
     try:
-        packer, digest, size = new_compressor(kind, level), new_hash(), 0
+        spool = _Spool(fd)
+        plain = _Counted(open_compressed(reader, layer.media_type), on_progress)
+        added: dict[str, str] = {}
+        if kind == CHUNKED:
+            from rootless_pod.storage.chunked import write_chunked
 
-        def write(data: bytes) -> None:
-            nonlocal size
-            digest.update(data)
-            size += len(data)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-
-        plain, seen = open_compressed(reader, layer.media_type), 0
-        while data := plain.read(1 << 18):
-            seen += len(data)
-            write(packer.compress(data))
-            on_progress(seen)
+            added = write_chunked(plain, spool.write, level)
+        else:
+            _pack(plain, spool, kind, level)
         # A tar's readers stop before the end of a compressed stream: the digest is only right after all of it.
         while reader.read(1 << 16):
             pass
-        write(packer.flush())
     except OSError as cause:
         os.close(fd)
         raise disk_error(cause, f"cannot compress layer {layer.digest}", spool_dir) from cause
@@ -121,14 +123,57 @@ def recompress(
         raise
     finally:
         reader.close()
-    annotations = {key: value for key, value in layer.annotations.items() if not key.startswith(_OF_THE_BYTES)}
+    kept = {key: value for key, value in layer.annotations.items() if not key.startswith(_OF_THE_BYTES)}
     made = layer.replace(
-        media_type=_TYPES[kind], digest=f"sha256:{digest.hexdigest()}", size=size, annotations=annotations
+        media_type=_TYPES[kind],
+        digest=f"sha256:{spool.digest.hexdigest()}",
+        size=spool.size,
+        annotations={**kept, **added},
     )
     return Spooled(fd, made)
 
 
+def _pack(plain: _Counted, spool: _Spool, kind: str, level: int | None) -> None:
+    packer = new_compressor(kind, level)
+    while data := plain.read(1 << 18):
+        spool.write(packer.compress(data))
+    spool.write(packer.flush())
+
+
+class _Spool:
+    """What is written to a file, its digest and size."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.digest = new_hash()
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        self.digest.update(data)
+        self.size += len(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+
+class _Counted:
+    """A stream that tells how much of it was read."""
+
+    def __init__(self, stream: Readable, on_progress: Callable[[int], None]) -> None:
+        self._stream = stream
+        self._on_progress = on_progress
+        self._seen = 0
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self._seen += len(data)
+        if data:
+            self._on_progress(self._seen)
+        return data
+
+
 # Annotations about the compressed bytes themselves: tables of contents of zstd:chunked and eStargz.
+_POSITIONS = ("io.github.containers.zstd-chunked.manifest-position", "io.containers.zstd-chunked.manifest-position")
 _OF_THE_BYTES = ("io.github.containers.zstd-chunked.", "io.containers.zstd-chunked.", "containerd.io/snapshot/stargz/")
 
 
@@ -148,7 +193,7 @@ def unnamed_file(directory: str) -> int:
 
 def check_target(kind: str, manifest_format: str) -> None:
     """Refuse a compression that the manifest's kind has no name for (raises Refused)."""
-    if kind == "zstd" and manifest_format in ("v2s2", "v2s1"):
+    if kind in ("zstd", CHUNKED) and manifest_format in ("v2s2", "v2s1"):
         raise Refused(
             f"Docker schema {manifest_format[-1]} knows no zstd layers",
             remedy="give --format oci, or --compression-format gzip",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rootless_pod import log
 from rootless_pod.errors import Corrupt, Refused
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.convert import OCI_TYPES, to_docker, to_oci
@@ -9,7 +10,7 @@ from rootless_pod.image.destination import CheckedReader, ManifestRejected
 from rootless_pod.image.install import Resolved, resolve
 from rootless_pod.image.parallel import run_all
 from rootless_pod.image.progress import Progress, SilentProgress
-from rootless_pod.image.recompress import Compression, check_target, recompress
+from rootless_pod.image.recompress import CHUNKED, Compression, check_target, recompress
 from rootless_pod.image.source import read_small
 from rootless_pod.oci import mediatype
 from rootless_pod.oci.descriptor import Descriptor
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rootless_pod.image.destination import ImageDestination
+    from rootless_pod.image.recompress import Spooled
     from rootless_pod.image.sign import ImageSigner
     from rootless_pod.image.source import BlobReader, ImageSource
     from rootless_pod.oci.manifest import Index, Manifest
@@ -277,14 +279,7 @@ class _Move:
             if not outcome:
                 self.destination.put_blob(blob, lambda: self._open(blob), on_progress)
             return blob, outcome or "done"
-        spooled = recompress(
-            self._open(blob),
-            blob,
-            kind,
-            self.options.compression.level,
-            spool_dir=self.destination.spool_dir,
-            on_progress=on_progress,
-        )
+        spooled = self._packed(blob, kind, on_progress)
         try:
             outcome = self.destination.has_blob(spooled.descriptor)
             if not outcome:
@@ -292,6 +287,19 @@ class _Move:
         finally:
             spooled.close()
         return spooled.descriptor, outcome or "done"
+
+    def _packed(self, blob: Descriptor, kind: str, on_progress: Callable[[int], None]) -> Spooled:
+        """Pack a layer anew; one that zstd:chunked can't tell of becomes plain zstd, which its readers take too."""
+        level, spool_dir = self.options.compression.level, self.destination.spool_dir
+        if kind != CHUNKED:
+            return recompress(self._open(blob), blob, kind, level, spool_dir=spool_dir, on_progress=on_progress)
+        from rootless_pod.storage.chunked import NotChunkable
+
+        try:
+            return recompress(self._open(blob), blob, kind, level, spool_dir=spool_dir, on_progress=on_progress)
+        except NotChunkable as reason:
+            log.warn(f"layer {blob.digest} is packed as plain zstd: {reason}")
+            return recompress(self._open(blob), blob, "zstd", level, spool_dir=spool_dir, on_progress=on_progress)
 
     def _open(self, blob: Descriptor) -> BlobReader:
         reader = self.source.blob(blob)

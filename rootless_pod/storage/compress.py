@@ -188,7 +188,7 @@ class _Unzstd(_Unpacked):
 
     def __init__(self, first: bytes, stream: Readable, limits: BombLimits) -> None:
         super().__init__(first, stream, limits)
-        self._zstd = _zstd_module()
+        self._zstd = zstd_module()
 
     def _piece(self) -> bytes:
         data = b""
@@ -209,7 +209,8 @@ class _Unzstd(_Unpacked):
         return out
 
 
-def _zstd_module() -> Any:
+def zstd_module() -> Any:
+    """Return the standard library's module for zstd, or the backport (raises HostUnready)."""
     try:
         from compression import zstd  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
@@ -288,6 +289,6 @@ def new_compressor(kind: str, level: int | None = None) -> Compressor:
 
         return zlib.compressobj(6 if level is None else level, zlib.DEFLATED, 31)
     if kind == "zstd":
-        compressor: Compressor = _zstd_module().ZstdCompressor(level=3 if level is None else level)
+        compressor: Compressor = zstd_module().ZstdCompressor(level=3 if level is None else level)
         return compressor
     return _PlainCompressor()

@@ -199,10 +199,12 @@ class TarReader:
             self._end()
             return None
         if not _checksum_holds(header):
-            raise Corrupt(f"tar header has a wrong checksum (at byte {self._offset() - BLOCK})")
+            raise Corrupt(f"tar header has a wrong checksum (at byte {self.offset - BLOCK})")
         return header
 
-    def _offset(self) -> int:
+    @property
+    def offset(self) -> int:
+        """How many bytes of the stream the entries and the data read so far have taken."""
         return self.bytes_read - (len(self._buffer) - self._position)
 
     def _end(self) -> None:

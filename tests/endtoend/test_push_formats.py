@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import io
 import json
+import os
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +47,7 @@ def skopeo(*words: str) -> bytes:
     return subprocess.run(["skopeo", *words], check=True, capture_output=True, timeout=120).stdout
 
 
+@pytest.mark.covers("push --format")
 def test_a_manifest_of_schema_1_is_taken_by_registry_skopeo_and_podman(
     rpod: Rpod, podman: Podman, old: Registry, image: str, tmp_path: Path
 ) -> None:
@@ -81,3 +86,103 @@ def test_schema_1_is_refused_where_it_has_no_place(rpod: Rpod, image: str, tmp_p
     assert "zstd" in rpod.error(*tried, "--compression-format", "zstd", image, f"dir:{tmp_path}/dir")
     rpod(*tried, "--compression-format", "gzip", image, f"dir:{tmp_path}/dir")
     assert json.loads((tmp_path / "dir/manifest.json").read_text())["schemaVersion"] == 1
+
+
+FILES = {
+    "bin/program": os.urandom(2_500_000),
+    "bin/zeros": bytes(700_000),
+    "empty": b"",
+    "n\u00e4 me": b"words\n",
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A layer with big and small files, a hard link and a name that is not ASCII."""
+    path = tmp_path / "tree.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name in (".", "bin"):
+            images.add(tar, name, mode=0o755, kind=tarfile.DIRTYPE)
+        for name, content in FILES.items():
+            images.add(tar, name, content, mode=0o755)
+        images.add(tar, "bin/hard", kind=tarfile.LNKTYPE, link="bin/program")
+        images.add(tar, "bin/sym", kind=tarfile.SYMTYPE, link="program")
+    return path
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    (tmp_path / "registry").mkdir()
+    made = Registry(tmp_path / "registry")
+    yield made
+    made.stop()
+
+
+def chunked_layer(registry: Registry, name: str) -> dict[str, object]:
+    words = ["inspect", "--raw", "--tls-verify=false", f"docker://{registry.address}/{name}"]
+    (layer,) = json.loads(skopeo(*words))["layers"]
+    assert layer["mediaType"] == "application/vnd.oci.image.layer.v1.tar+zstd"
+    found: dict[str, object] = layer
+    return found
+
+
+def timeless(files: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+    """Leave out times, and the root directory: podman has a mode of its own for it."""
+    kept = {name: dict(one) for name, one in files.items() if name != "."}
+    for one in kept.values():
+        del one["mtime_ns"]
+    return kept
+
+
+@pytest.mark.covers("push --compression-format")
+def test_zstd_chunked_is_a_zstd_layer_to_all_and_in_parts_to_podman(
+    rpod: Rpod, podman: Podman, registry: Registry, tree: Path, tmp_path: Path
+) -> None:
+    source = rpod("import", "-q", str(tree), "localhost/tree:1").strip().removeprefix("sha256:")
+    target = f"{registry.address}/tree:1"
+    options = ["--tls-verify=false", "--compression-format", "zstd:chunked"]
+    rpod("push", "-q", *options, source, target)
+    layer = chunked_layer(registry, "tree:1")
+    assert "io.github.containers.zstd-chunked.manifest-position" in layer["annotations"]  # type: ignore[operator]
+    rpod("push", "-q", *options, source, target)
+    assert chunked_layer(registry, "tree:1") == layer, "the same layer gives the same bytes"
+    rpod("rmi", source)
+    assert rpod("pull", "-q", "--tls-verify=false", target).strip() == source
+    skopeo("copy", "-q", "--src-tls-verify=false", "--dest-decompress", f"docker://{target}", f"dir:{tmp_path}/plain")
+    plain = hashlib.sha256(tree.read_bytes()).hexdigest()
+    assert (tmp_path / "plain" / plain).read_bytes() == tree.read_bytes()
+    # podman asks for the table of contents, then for the files it does not have.
+    (tmp_path / "storage.conf").write_text(
+        '[storage]\ndriver = "overlay"\n[storage.options]\npull_options = {enable_partial_images = "true"}\n'
+    )
+    partial = Podman(podman.place / "partial")
+    partial.words = ["env", f"CONTAINERS_STORAGE_CONF={tmp_path}/storage.conf", *partial.words]
+    try:
+        pulled = partial("pull", "-q", "--tls-verify=false", target).strip()
+        assert pulled == source
+        seen = partial.read_tree(pulled)
+    finally:
+        partial.end()
+    # podman 4.3 sets no times in a partial pull, of its own layers neither.
+    assert timeless(seen) == timeless(podman.read_tree(podman("pull", "-q", "--tls-verify=false", target).strip()))
+    names = {name.lstrip("./") for name in seen}
+    assert names >= {*FILES, "bin/hard", "bin/sym"}
+    log = registry.log.read_text()
+    assert f'/blobs/{layer["digest"]} HTTP/1.1" 206' in log, "podman fetched no part of it"
+
+
+def test_a_layer_that_zstd_chunked_can_t_tell_of_is_plain_zstd(rpod: Rpod, registry: Registry, tmp_path: Path) -> None:
+    path = tmp_path / "twice.tar"
+    with tarfile.open(path, "w") as tar:
+        for content in (b"first", b"second"):
+            entry = tarfile.TarInfo("file")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    source = rpod("import", "-q", str(path)).strip().removeprefix("sha256:")
+    options = ["--tls-verify=false", "--compression-format", "zstd:chunked"]
+    done = rpod.run("push", "-q", *options, source, f"{registry.address}/twice:1")
+    assert done.returncode == 0
+    assert b"plain zstd: file stands in it twice" in done.stderr
+    assert "annotations" not in chunked_layer(registry, "twice:1")
+    rpod("rmi", source)
+    assert rpod("pull", "-q", "--tls-verify=false", f"{registry.address}/twice:1").strip() == source
