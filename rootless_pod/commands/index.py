@@ -65,6 +65,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "network ls": ("network_ls", "List networks"),
     "network prune": ("network_prune", "Remove networks that no container uses"),
     "network rm": ("network_rm", "Remove networks"),
+    "network update": ("network_update", "Update the name servers of a network"),
     "pause": ("pause", "Pause all the processes in containers"),
     "pod create": ("pod_create", "Create a pod"),
     "pod exists": ("pod_exists", "Check if a pod exists"),

@@ -196,6 +196,28 @@ class Networks:
             ipam_options={"driver": wanted.ipam_driver},
         )
 
+    def update_servers(self, text: str, *, added: tuple[str, ...], dropped: tuple[str, ...]) -> Network:
+        """Change the name servers of a network and return it.
+
+        Raises:
+            NotFound, Conflict, Corrupt: as ``find``.
+            Usage: it has no names, is in no file, or has no such server.
+        """
+        with Lock(f"{self._paths.locks}/networks.lock"):
+            found = self.find(text)
+            if found.name == DEFAULT_NAME or not found.dns_enabled:
+                raise Usage(
+                    f"network {found.name} answers no names, so it has no servers",
+                    remedy="create another network without --disable-dns",
+                )
+            strange = [one for one in dropped if one not in found.dns_servers]
+            if strange:
+                raise Usage(f"network {found.name} has no name server {strange[0]}", remedy="see: rpod network inspect")
+            kept = [one for one in found.dns_servers if one not in dropped]
+            changed = found.replace(dns_servers=tuple(dict.fromkeys((*kept, *added))))
+            write_record(self._record(changed.name), changed.to_json(), durable=True)
+        return changed
+
     @staticmethod
     def check_removable(name: str) -> None:
         """Let all names pass but the default one.
@@ -214,14 +236,15 @@ class Networks:
         """
         self.check_removable(name)
         network_id = ""
-        try:
-            network_id = self.read(name).id
-        except (NotFound, Corrupt):
-            pass
-        try:
-            os.unlink(self._record(name))
-        except FileNotFoundError:
-            return
+        with Lock(f"{self._paths.locks}/networks.lock"):
+            try:
+                network_id = self.read(name).id
+            except (NotFound, Corrupt):
+                pass
+            try:
+                os.unlink(self._record(name))
+            except FileNotFoundError:
+                return
         emit(self._paths, "network", "remove", id=network_id, name=name)
 
     def _sweep(self) -> None:

@@ -13,7 +13,7 @@ import socket
 import sys
 
 from rootless_pod import jsontext
-from rootless_pod.linux import namespaces
+from rootless_pod.linux import capabilities, namespaces, process
 from rootless_pod.network.answers import LARGEST_SIZE, Forward, decide, failure
 from rootless_pod.network.upstream import ask, read_message
 from rootless_pod.network.watched import Watched
@@ -287,6 +287,8 @@ def main(arguments: list[str]) -> int:
     os.chdir("/")
     namespaces.setns(NETNS_FD, namespaces.CLONE_NEWNET)
     os.close(NETNS_FD)
+    # It reads what containers send: a port below 1024 is all that it may do beyond any program of the user.
+    process.keep_capabilities(capabilities.bits_of(("CAP_NET_BIND_SERVICE",)))
     asyncio.run(_serve(paths, READY_FD))
     return 0
 

@@ -173,6 +173,22 @@ def test_a_damaged_record_hides_no_other_and_can_be_removed(networks, paths):
     assert networks.names() == ["podman", "red"]
 
 
+def test_name_servers_are_added_and_dropped(networks):
+    networks.create(Wanted(name="blue", dns_servers=("192.0.2.1",)))
+    changed = networks.update_servers("blue", added=("192.0.2.2", "192.0.2.3"), dropped=("192.0.2.1",))
+    assert networks.find("blue") == changed
+    assert changed.dns_servers == ("192.0.2.2", "192.0.2.3")
+    with pytest.raises(Usage, match=r"has no name server 192.0.2.1"):
+        networks.update_servers("blue", added=(), dropped=("192.0.2.1",))
+
+
+def test_a_network_without_names_has_no_servers(networks):
+    networks.create(Wanted(name="mute", dns_enabled=False))
+    for name in ("mute", "podman"):
+        with pytest.raises(Usage, match="answers no names"):
+            networks.update_servers(name, added=("192.0.2.1",), dropped=())
+
+
 def test_what_a_killed_create_left_is_swept(networks, paths):
     networks.create(Wanted(name="blue"))
     with open(f"{paths.networks}/.red.json.17.abcd.tmp", "w") as file:

@@ -16,6 +16,7 @@ import pytest
 
 from rootless_pod.errors import ProgramFailed
 from rootless_pod.linux import namespaces, procfs
+from rootless_pod.linux.capabilities import bits_of, status_bits
 from rootless_pod.network.definition import Network, Subnet
 from rootless_pod.network.lease import Lease
 from rootless_pod.network.resolver_start import ensure_resolver
@@ -179,6 +180,17 @@ def test_other_names_are_asked_for_outside_over_the_same_protocol(places):
     assert world.ask("many.example.com").flags & dns.flags.TC
     assert len(world.addresses("many.example.com", how=dns.query.tcp)) == 99
     assert world.ask("mute.example.com").rcode() == dns.rcode.SERVFAIL
+
+
+def test_it_keeps_no_power_but_to_bind_its_port(places):
+    world = World(places)
+    world.network("red", 1)
+    world.lease("red", "web", "127.0.1.5")
+    world.ensure("red")
+    (pid,) = world.pids()
+    status = procfs.read_text(f"/proc/{pid}/status")
+    assert status_bits("CapEff", status) == status_bits("CapPrm", status) == bits_of(("CAP_NET_BIND_SERVICE",))
+    assert "NoNewPrivs:\t1" in status
 
 
 def test_a_killed_process_is_replaced_by_the_next_that_needs_it(places):
