@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fuzz_inputs import INPUTS
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
+from rootless_pod import jsontext
 from rootless_pod.commands.template import Template
 from rootless_pod.config.registries import read_registries
 from rootless_pod.errors import Corrupt, HostUnready, Refused, RpodError, Usage
@@ -36,6 +37,10 @@ from rootless_pod.image.trust.policy import read_policy
 from rootless_pod.image.trust.registriesd import read_registries_d
 from rootless_pod.linux.tree import remove_tree
 from rootless_pod.monitor.logfile import read_log
+from rootless_pod.network.answers import decide, fits
+from rootless_pod.network.definition import Network, Subnet
+from rootless_pod.network.lease import Lease
+from rootless_pod.network.zone import Zone
 from rootless_pod.oci.image import parse_config
 from rootless_pod.oci.manifest import (
     choose_manifest,
@@ -63,6 +68,11 @@ VALUE = {
     "No": False,
     "Zero": 0,
 }
+
+ZONE = Zone(
+    {"red": Network(name="red", id="", interface="", created="", subnets=(Subnet(subnet="10.89.1.0/24"),))},
+    {"red": [Lease(container="web", name="web", addresses=("10.89.1.2/24",), aliases=("www",))]},
+)
 
 
 class Broken(Exception):
@@ -198,8 +208,24 @@ def read_template(_place: Place, data: bytes) -> None:
     Template(data.decode("utf-8", "replace")).render(VALUE)
 
 
+def read_definition(_place: Place, data: bytes) -> None:
+    record = jsontext.loads(data)
+    if isinstance(record, dict):
+        network = Network.from_json(record)
+        if Network.from_json(network.to_json()) != network:
+            raise Broken("comes back as another")
+
+
+def read_query(_place: Place, data: bytes) -> None:
+    for stream in (False, True):
+        found = decide(data, network="red", source="10.89.1.2", zone=ZONE, stream=stream)
+        if isinstance(found, bytes) and (found[:2] != data[:2] or not found[2] & 0x80):
+            raise Broken(f"answers what was not asked: {found!r}")
+    fits(data, data)
+
+
 Reader = Callable[[Place, bytes], None]
-TARGETS: dict[str, tuple[Reader, tuple[type[RpodError], ...]]] = {
+TARGETS: dict[str, tuple[Reader, tuple[type[Exception], ...]]] = {
     "tar": (read_tar, (Corrupt, HostUnready)),
     "manifest": (read_manifest, (Corrupt, Refused)),
     "index": (read_index, (RpodError,)),
@@ -211,6 +237,8 @@ TARGETS: dict[str, tuple[Reader, tuple[type[RpodError], ...]]] = {
     "registries.d": (read_lookasides, (Refused,)),
     "log": (read_log_lines, ()),
     "template": (read_template, (Usage,)),
+    "network": (read_definition, (Corrupt, ValueError)),
+    "dns": (read_query, ()),
 }
 
 

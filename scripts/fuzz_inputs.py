@@ -364,6 +364,49 @@ TEMPLATE_WORDS = ["{{", "}}", "{{-", "-}}", "{{end}}", "{{else}}", "range ", "if
                   '"', "`", "'a'", "'", "1e309", "0x1p4", "1_0", "0b2", "-", "printf ", '"%999999d"', '"%*d"', '"%[3]d"', '"%.999999999f"', "slice ",
                   "index ", "pad ", "json ", "print ", ".Name", ".Map", ".List", ".No.No", "nil", "true", "/*", "*/", "{{break}}", "(" * 2000, "split ", "html "]  # fmt: skip
 
+NETWORKS = [
+    {"name": "full", "id": "84" * 32, "driver": "bridge", "network_interface": "podman4", "created": "2026-11-23T21:23:47.68Z",
+     "subnets": [{"subnet": "10.77.0.0/24", "gateway": "10.77.0.7", "lease_range": {"start_ip": "10.77.0.9", "end_ip": "10.77.0.255"}}],
+     "routes": [{"destination": "10.5.0.0/24", "gateway": "10.77.0.9", "metric": 5}], "ipv6_enabled": False, "internal": True,
+     "dns_enabled": True, "network_dns_servers": ["192.0.2.53"], "labels": {"a": "b"}, "options": {"mtu": "1400"},
+     "ipam_options": {"driver": "host-local"}},
+]  # fmt: skip
+# Questions for A, AAAA, PTR and ANY, one with EDNS, an answer, one with a pointer that goes round.
+QUERIES = [
+    bytes.fromhex(text)
+    for text in (
+        "12340100000100000000000003777777000001000103777777",
+        "1234010000010000000000010377656203646e7306706f646d616e00001c00010000291000000000000000",
+        "12340100000100000000000001320131023839023130" + "07696e2d61646472046172706100000c0001",
+        "123401000001000000000000026462" + "00" + "00ff0001",
+        "123481800001000100000000037777770000010001c00c00010001000000000004c0000201",
+        "12340100000100000000000003777777c00c00010001",
+    )
+]
+
+
+def changed_messages() -> st.SearchStrategy[bytes]:
+    """Return messages with some bytes changed, cut off or repeated."""
+
+    def change(message: bytes, changes: dict[int, int], end: int, more: bytes) -> bytes:
+        data = bytearray(message)
+        for at, value in changes.items():
+            data[at % len(data)] = value
+        return bytes(data[: len(data) - end]) + more
+
+    odd = st.one_of(st.integers(0, 255), st.sampled_from([0, 1, 0x3F, 0x40, 0xC0, 0xFF]))
+    return st.one_of(
+        st.binary(max_size=100),
+        st.builds(
+            change,
+            st.sampled_from(QUERIES),
+            st.dictionaries(st.integers(0, 60), odd, max_size=5),
+            st.integers(0, 8),
+            st.one_of(st.just(b""), st.binary(max_size=20), st.binary(max_size=4).map(lambda part: part * 100)),
+        ),
+    )
+
+
 Make = Callable[[], st.SearchStrategy[bytes]]
 INPUTS: dict[str, Make] = {
     "tar": archives,
@@ -377,4 +420,6 @@ INPUTS: dict[str, Make] = {
     "registries.d": lambda: changed_texts(YAML, YAML_WORDS),
     "log": lambda: changed_texts(LOGS, LOG_WORDS),
     "template": lambda: changed_texts(TEMPLATES, TEMPLATE_WORDS),
+    "network": lambda: changed_documents(NETWORKS),
+    "dns": changed_messages,
 }

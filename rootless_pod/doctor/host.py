@@ -34,17 +34,20 @@ _PACKAGES = (
     (("isal",), NOTE, "layers packed with gzip unpack at half the speed"),
     (("typer",), NOTE, "help is plain text"),
     (("rich",), NOTE, "no progress bars and colours"),
+    (("dns",), NOTE, "containers of named networks don't find each other by name"),
 )
+_DISTRIBUTIONS = {"dns": "dnspython"}
+"""What is installed under another name than it is imported by."""
 
 
 def check_python() -> list[Finding]:
     """Import the packages rpod can use; the version of Python is right, or we would not run."""
     findings = [ok("python", f"{sys.version.split()[0]} at {sys.executable}")]
     for names, state, loss in _PACKAGES:
+        package = _DISTRIBUTIONS.get(names[-1], names[-1])
         if any(_imports(name) for name in names):
-            findings.append(ok(f"package {names[-1]}", "imports"))
+            findings.append(ok(f"package {package}", "imports"))
             continue
-        package = names[-1]
         remedy = f"run: {sys.executable} -m pip install {package}"
         findings.append(
             Finding(subject=f"package {package}", state=state, text=f"not installed: {loss}", remedy=remedy)
