@@ -118,7 +118,7 @@ def _settle_start(context: Context, container: Container) -> Container:
     """Decide on a start whose starter is dead (we hold its lock): what has begun goes on, the rest is ended."""
     if container.state.get("boot_id") != context.paths.boot_id:
         return container
-    if container.status.started_ns:
+    if container.status.started_ns and container.state.get("status") != states.STARTING:
         begun = {**container.state, "status": states.RUNNING, "started_ns": container.status.started_ns}
         begun.pop("restart", None)
         write_state(context.paths, container.id, begun)
@@ -143,7 +143,7 @@ def _tell_end(context: Context, container: Container, status: Status) -> None:
     """Write what happened into the event log; what ended with the last boot is not news of this one."""
     if container.state.get("boot_id") != context.paths.boot_id:
         return
-    if status.name == states.EXITED:
+    if status.name == states.EXITED and container.state.get("status") != states.STARTING:
         tell(context.paths, container.config, "died", exit_code=status.exit_code)
     tell(context.paths, container.config, "cleanup")
 
@@ -153,7 +153,7 @@ def final_state(context: Context, container: Container, status: Status) -> dict[
     from rootless_pod.ctime.birth import birth_time
 
     finished_ns = status.finished_ns
-    if status.name == states.EXITED:
+    if status.name == states.EXITED and not container.state.get("before"):
         try:
             finished_ns = birth_time(f"{context.paths.exits}/{container.id}").ns
         except OSError:

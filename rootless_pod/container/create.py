@@ -98,6 +98,10 @@ def _make(context: Context, request: ContainerRequest, image: Image | None, cont
             undo.push(drop, context.paths, container_id, config.dependencies)
             add(context.paths, container_id, config.dependencies)
         _make_volumes(context, request)
+        if request.secrets:
+            from rootless_pod.container.secrets import copy_mounted
+
+            copy_mounted(context.paths, container_id, request.secrets)
         with KeptImage(context.paths, image):
             write_record(f"{directory}/container.json", record_of(config))
         if request.cid_file:

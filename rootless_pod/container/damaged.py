@@ -29,9 +29,9 @@ MENDED_TEXT = "its state was damaged and is made anew"
 
 
 def is_unborn(directory: str) -> bool:
-    """Tell whether a directory without ``container.json`` never was a container: only locks and temporaries."""
+    """Tell whether a directory without ``container.json`` never was one: it holds only what comes before that."""
     try:
-        return all(name in _LOCKS or name.startswith(".") for name in os.listdir(directory))
+        return all(name in _LOCKS or name.startswith((".", "secret-")) for name in os.listdir(directory))
     except OSError:
         return True
 

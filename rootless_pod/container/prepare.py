@@ -161,7 +161,7 @@ def prepare(
         chown_sources(volumes, spec.owner, home=os.environ.get("HOME", ""))
     prepare_rootfs(rootfs, spec, own=paths.graphroot)
     if request.secrets:
-        secrets.write_files(paths, bundle, request.secrets, spec, context.namespace.id_map)
+        secrets.write_files(paths, config.id, request.secrets, spec, context.namespace.id_map)
     _write_names(context, config, bundle, network, spec)
     if context.hooks_dirs or hooks:
         from rootless_pod.container.hooks import with_hooks

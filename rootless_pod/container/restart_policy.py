@@ -66,6 +66,8 @@ def parse_policy(text: str, *, auto_remove: bool) -> tuple[str, int]:
 
 def is_wanted(request: ContainerRequest, state: dict[str, Any], status: Status, *, boot_id: str) -> bool:
     """Tell whether a container that has ended is to be started again. After a reboot nobody but the user starts it."""
+    if state.get("before"):
+        return False  # a start that failed
     if state.get("stopped_by_user") or state.get("boot_id") != boot_id or not status.started_ns:
         return False
     if state.get("restart_wanted"):

@@ -10,7 +10,7 @@ import os
 from rootless_pod.container.cleanup import cleanup
 from rootless_pod.container.create import create
 from rootless_pod.container.start import Started, start
-from rootless_pod.errors import Conflict, NotFound, RpodError
+from rootless_pod.errors import Conflict, NotFound, Refused, RpodError, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.acquire import acquire
 from rootless_pod.monitor import attach
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LOST_MONITOR_EXIT_CODE = 125
 BROKEN_PIPE_EXIT_CODE = 141
+_OWN_EXIT_CODE = 125
 
 
 class Foreground(Frozen):
@@ -83,9 +84,9 @@ def run(
                 started = start(
                     context, config, image=image, attached=foreground is not None, preserve_fds=preserve_fds
                 )
-        except BaseException:
-            if request.auto_remove:
-                _discard(context, config.id)
+        except BaseException as error:
+            if request.auto_remove or _was_never_possible(error):
+                _discard(context, config)
             raise
         if foreground is None:
             if request.log.driver != "passthrough":  # then our output is the container's
@@ -94,12 +95,20 @@ def run(
         return stay(context, config, started, foreground, watch)
 
 
-def _discard(context: Context, container_id: str) -> None:
+def _was_never_possible(error: BaseException) -> bool:
+    """Tell whether a start failed for what was asked: podman says so before there is a container."""
+    wish = isinstance(error, (Usage, NotFound, Refused))
+    return wish and getattr(error, "exit_code", 0) == _OWN_EXIT_CODE
+
+
+def _discard(context: Context, config: ContainerConfig) -> None:
     from rootless_pod.container.remove import remove
 
     try:
-        remove(context, container_id, force=True, volumes=True, timeout_seconds=0)
-    except RpodError:
+        remove(context, config.id, force=True, volumes=True, timeout_seconds=0)
+        if config.request.cid_file:
+            os.unlink(config.request.cid_file)
+    except (RpodError, OSError):
         return
 
 

@@ -1,7 +1,8 @@
-"""The secrets of a container: looked up when it is created, shown to it while it runs, gone when it is put away.
+"""The secrets of a container: looked up when it is created, shown to it while it runs.
 
-The data is in no record: it goes from its driver into the bundle (a directory of the user alone, which ends with the
-run), owned as the container sees it, and for variables into the environment in config.json.
+The data is in no record. That of a mounted one is copied into the container's own directory when it is created, as
+podman does, and goes with it; a start copies it on into the bundle (a directory of the user alone, which ends with the
+run), owned as the container sees it. That of a variable is read at each start, into the environment in config.json.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from rootless_pod.oci.runtime import ResolvedMount
 from rootless_pod.secrets.request import DIRECTORY
 from rootless_pod.secrets.store import find, read_data
 from rootless_pod.spec.rootless import to_parent
+from rootless_pod.state.record import read_bytes, write_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +38,20 @@ def with_ids(paths: Paths, wanted: tuple[SecretRequest, ...]) -> tuple[SecretReq
         secret = find(paths, one.name)
         found.append(one.replace(id=secret.id, name=secret.name))
     return tuple(found)
+
+
+def copy_mounted(paths: Paths, container_id: str, wanted: tuple[SecretRequest, ...]) -> None:
+    """Keep the data of mounted secrets with a container that is being created.
+
+    Raises:
+        NotFound, ProgramFailed, HostUnready: a secret can't be had.
+    """
+    for position, one in enumerate(one for one in wanted if one.kind == "mount"):
+        write_bytes(_copy(paths, container_id, position), _data(paths, one))
+
+
+def _copy(paths: Paths, container_id: str, position: int) -> str:
+    return f"{paths.container(container_id)}/secret-{position}"
 
 
 def with_variables(paths: Paths, wanted: tuple[SecretRequest, ...], process: SpecRequest) -> SpecRequest:
@@ -65,6 +81,14 @@ def _data(paths: Paths, one: SecretRequest) -> bytes:
     return read_data(secret)
 
 
+def _kept(paths: Paths, container_id: str, position: int, one: SecretRequest) -> bytes:
+    """Return the copy made when the container was created; one of an older rpod has none and is looked up."""
+    try:
+        return read_bytes(_copy(paths, container_id, position))
+    except FileNotFoundError:
+        return _data(paths, one)
+
+
 def _inner(one: SecretRequest) -> str:
     """Return the path below /run/secrets, or "" for a target elsewhere."""
     return one.path.removeprefix(f"{DIRECTORY}/") if one.path.startswith(f"{DIRECTORY}/") else ""
@@ -84,14 +108,14 @@ def mounts(bundle: str, wanted: tuple[SecretRequest, ...]) -> tuple[ResolvedMoun
     return tuple(found)
 
 
-def write_files(paths: Paths, bundle: str, wanted: tuple[SecretRequest, ...], spec: Spec, id_map: IdMap) -> None:
+def write_files(paths: Paths, container_id: str, wanted: tuple[SecretRequest, ...], spec: Spec, id_map: IdMap) -> None:
     """Write the mounted secrets into the bundle, with the owner and mode the container is to see.
 
     Raises:
         NotFound, ProgramFailed, HostUnready: a secret can't be had or written.
         Refused: its owner does not exist in the container.
     """
-    mounted = [one for one in wanted if one.kind == "mount"]
+    mounted, bundle = [one for one in wanted if one.kind == "mount"], paths.bundle(container_id)
     for position, one in enumerate(mounted):
         inner = _inner(one)
         path = f"{bundle}/secrets/{inner}" if inner else f"{bundle}/secret-{position}"
@@ -99,7 +123,7 @@ def write_files(paths: Paths, bundle: str, wanted: tuple[SecretRequest, ...], sp
         try:
             if inner:
                 _make_directories(bundle, f"secrets/{inner}")
-            _write(path, _data(paths, one), owner, one.mode)
+            _write(path, _kept(paths, container_id, position, one), owner, one.mode)
         except OSError as cause:
             raise HostUnready(
                 f"cannot write secret {one.name} to {bundle}: {cause.strerror}", remedy="choose another --runroot"

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 # What outlives one run; a start that the restart policy makes goes on where the last one ended.
 _KEPT = ("driver", "anonymous_volumes")
+_SHOWN_MEANWHILE = ("exit_code", "started_ns", "finished_ns", "oom", "error")
 _KEPT_AGAIN = (*_KEPT, "restarts", "restart")
 
 
@@ -176,7 +177,7 @@ def _make_once(
         network = prepared.wait_network()
         _set_size(config, prepared.bundle)
         running = {
-            **state,
+            **{key: value for key, value in state.items() if key != "before"},
             "status": status.RUNNING,
             "pid": monitored.pid,
             "pid_started": procfs.start_time(monitored.pid),
@@ -265,6 +266,8 @@ def _claim(context: Context, container: Container, runtime: str) -> dict[str, An
         "boot_id": context.paths.boot_id,
         "runtime": runtime,
     }
+    if container.status.name == status.EXITED:
+        state["before"] = {key: getattr(container.status, key) for key in _SHOWN_MEANWHILE}
     write_state(context.paths, container.id, state)
     _forget_exit_file(context, container.id)
     return state

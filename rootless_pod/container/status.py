@@ -80,7 +80,7 @@ def status_of(paths: Paths, container_id: str, state: dict[str, Any]) -> Status:
         )
     if state.get("boot_id") != paths.boot_id:
         if claim in _NOT_BEGUN:
-            return Status(name=CREATED, unsettled=True)
+            return _before(state)
         return Status(
             name=EXITED,
             exit_code=UNKNOWN_EXIT,
@@ -90,7 +90,7 @@ def status_of(paths: Paths, container_id: str, state: dict[str, Any]) -> Status:
         )
     pid, pid_started = state.get("pid", 0), state.get("pid_started")
     if claim == STARTING:
-        return Status(name=CREATED, unsettled=True)
+        return _before(state)
     made_ready = claim == INITIALIZED
     if claim in _NOT_BEGUN:
         started_ns = begun_ns(paths, container_id, state)
@@ -116,6 +116,14 @@ def status_of(paths: Paths, container_id: str, state: dict[str, Any]) -> Status:
         error="the monitor of the container died",
         unsettled=True,
     )
+
+
+def _before(state: dict[str, Any]) -> Status:
+    """Return the status from before the start that is under way: nothing of it shows yet."""
+    ended = state.get("before")
+    if not ended:
+        return Status(name=CREATED, unsettled=True)
+    return Status(name=EXITED, unsettled=True, **ended)
 
 
 def is_frozen(cgroup: str) -> bool:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rootless_pod.paths import Paths
 
 KIND = "pods"
+SECOND = "second.json"
+"""A second copy of the record, for the first one's loss: limits and the exit policy stand nowhere else."""
 NO_SUCH_POD_EXIT_CODE = 1
 
 
@@ -37,15 +39,15 @@ def pod_ids(paths: Paths) -> list[str]:
     return [name for name in names if is_id(name)]
 
 
-def read_pod(paths: Paths, pod_id: str) -> dict[str, Any]:
-    """Return the record made when the pod was created.
+def read_pod(paths: Paths, pod_id: str, name: str = "pod.json") -> dict[str, Any]:
+    """Return the record made when the pod was created (``name``: which of the two).
 
     Raises:
         NotFound: it is not there (removed, or not complete yet).
         Corrupt: it is damaged.
     """
     try:
-        return read_record(f"{paths.pod(pod_id)}/pod.json")
+        return read_record(f"{paths.pod(pod_id)}/{name}")
     except NotFound as cause:
         raise no_such_pod(pod_id) from cause
 

@@ -152,3 +152,29 @@ def test_a_restart_that_cannot_start_is_tried_again_and_keeps_the_reason(img: Rp
     until(lambda: "is not running" in field(img, "c", "{{.State.Error}}"))
     img("start", "other")
     until(lambda: state(img, "c")[0] == "running")
+
+
+def test_while_it_is_started_again_a_container_shows_how_it_ended(img: Rpod) -> None:
+    img.run("run", "--name", "c", "--network", "none", "img", "sh", "-c", "exit 3")
+    place = img.root / "containers" / img("inspect", "-f", "{{.Id}}", "c").strip()
+    ended = json.loads((place / "state.json").read_text())
+    before = {key: ended[key] for key in ("exit_code", "started_ns", "finished_ns", "oom", "error")}
+    boot = next(img.runroot.glob("*/containers")).parent.name
+    (place / "state.json").write_text(json.dumps({"status": "starting", "boot_id": boot, "before": before}))
+    shown = img("ps", "-a", "--format", "{{.Status}}")  # its starter may live: nothing is settled by a look
+    assert shown.startswith("Exited (3)")
+    assert img("start", "-a", "c", code=3) == ""
+
+
+def test_a_start_that_fails_leaves_an_ended_container_as_it_was(img: Rpod, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    img.run("run", "--name", "c", "--network", "none", "-v", f"{tmp_path}/there:/x", "img", "sh", "-c", "exit 3")
+    (tmp_path / "there").rmdir()
+    full = img("inspect", "-f", "{{.Id}}", "c").strip()
+    before = json.loads(img("inspect", "c"))[0]["State"]
+    img.error("start", "c")
+    after = json.loads(img("inspect", "c"))[0]["State"]
+    for key in ("Status", "ExitCode", "StartedAt", "FinishedAt"):
+        assert after[key] == before[key], key
+    events = img("events", "--stream=false", "--filter", f"container={full}", "--format", "{{.Status}}").split()
+    assert events.count("died") == 1

@@ -250,6 +250,18 @@ def test_limits_of_old_cgroups_are_left_out_and_said(img: Rpod) -> None:
     assert "is not a whole number" in img.error(*once, "--cpu-rt-runtime", "-1", "img", "true")
 
 
+@pytest.mark.parametrize(
+    "wish", [["--device", "nosuch.com/gpu=all"], ["--device", "/dev/nosuch"], ["-v", "/nowhere:/x"], ["--userns", "x"]]
+)
+def test_a_wish_that_cannot_be_followed_leaves_no_container(img: Rpod, tmp_path: Path, wish: list[str]) -> None:
+    cid = tmp_path / "cid"
+    img.error("run", "--network", "none", "--cidfile", str(cid), *wish, "img", "true")
+    assert img("ps", "-aq") == ""
+    assert not cid.exists()
+    img.run("run", "--name", "stays", "--network", "none", "img", "no-such-program")
+    assert img("ps", "-a", "--format", "{{.Names}}") == "stays\n"
+
+
 def test_no_new_files_are_left_by_a_run_that_fails(img: Rpod) -> None:
     img.error("run", "--rm", "-v", "/nowhere:/x", "img", "true")
     img.error("run", "--rm", "--network", "bridge", "img", "true")

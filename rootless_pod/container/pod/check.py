@@ -8,9 +8,9 @@ import time
 from rootless_pod.container import lookup as containers
 from rootless_pod.container.pod import infra
 from rootless_pod.container.pod.lookup import name_of
-from rootless_pod.container.pod.record import SHARED_BY_DEFAULT, PodConfig, PodRequest, read, record_of
+from rootless_pod.container.pod.record import SHARED_BY_DEFAULT, PodConfig, PodRequest, read, read_second, record_of
 from rootless_pod.container.pod.remove import orphans, remove, sweep
-from rootless_pod.errors import Conflict, NotFound, RpodError
+from rootless_pod.errors import Conflict, Corrupt, NotFound, RpodError
 from rootless_pod.image.check import DAMAGE, LEFTOVER, WARNING, Finding
 from rootless_pod.spec.request import SpecRequest
 from rootless_pod.state import names, pods
@@ -51,7 +51,8 @@ def _fault_of(paths: Paths, pod_id: str, *, has_members: bool) -> tuple[str, str
     except NewerRecord as fault:
         return WARNING, fault.message
     except NotFound:
-        return (DAMAGE, "pod.json is gone") if has_members else None
+        known = has_members or os.path.exists(f"{paths.pod(pod_id)}/{pods.SECOND}")
+        return (DAMAGE, "pod.json is gone") if known else None
     except RpodError as fault:
         return DAMAGE, fault.message
     if not pod.infra_id:
@@ -103,18 +104,27 @@ def _has_record(paths: Paths, pod_id: str) -> bool:
 
 
 def _write_anew(paths: Paths, pod_id: str) -> None:
-    members = [one for one in containers.list_all(paths) if one.config.pod_id == pod_id]
-    if not members:
-        raise NotFound(f"no container tells what pod {pod_id[:12]} was")
+    config = _remembered(paths, pod_id)
     pods.prepare(paths)
     os.makedirs(paths.pod(pod_id), mode=0o700, exist_ok=True)
     with PodLock(paths, pod_id):
-        config = from_members(pod_id, name_of(paths, pod_id), members)
-        write_record(f"{paths.pod(pod_id)}/pod.json", record_of(config))
+        for name in ("pod.json", pods.SECOND):
+            write_record(f"{paths.pod(pod_id)}/{name}", record_of(config))
         try:
             names.reserve(paths.names(pods.KIND), config.name, pod_id, objects=paths.pods)
         except Conflict:
             names.reserve(paths.names(pods.KIND), pod_id[:12], pod_id, objects=paths.pods)
+
+
+def _remembered(paths: Paths, pod_id: str) -> PodConfig:
+    """Return the pod as the second copy of its record has it, else as its containers tell it."""
+    try:
+        return read_second(paths, pod_id)
+    except (Corrupt, NotFound):
+        members = [one for one in containers.list_all(paths) if one.config.pod_id == pod_id]
+    if not members:
+        raise NotFound(f"no container tells what pod {pod_id[:12]} was")
+    return from_members(pod_id, name_of(paths, pod_id), members)
 
 
 def from_members(pod_id: str, name: str, members: list[Container]) -> PodConfig:

@@ -51,6 +51,7 @@ def create(context: Context, request: PodRequest) -> PodConfig:
             infra_id=new_id() if request.infra else "",
         )
         write_record(f"{context.paths.pod(pod_id)}/pod.json", record_of(config))
+        write_record(f"{context.paths.pod(pod_id)}/{pods.SECOND}", record_of(config))
         if request.infra:
             infra.make(context, config)
             undo.push(_drop_infra, context, config.infra_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rootless_pod.container.pod.lookup import look
 from rootless_pod.container.pod.record import read
-from rootless_pod.container.status import CREATED
+from rootless_pod.container.status import CREATED, STARTING
 from rootless_pod.errors import Corrupt, NotFound
 
 TYPE_CHECKING = False
@@ -38,4 +38,5 @@ def member_ended(context: Context, config: ContainerConfig) -> None:
 def _is_alive(container: Container) -> bool:
     """Tell whether it runs, is being started, or waits to be started again by its restart policy."""
     status = container.status
-    return status.is_running or (status.name == CREATED and status.unsettled) or bool(container.state.get("restart"))
+    starting = container.state.get("status") == STARTING or (status.name == CREATED and status.unsettled)
+    return status.is_running or starting or bool(container.state.get("restart"))

@@ -85,7 +85,16 @@ def read(paths: Paths, pod_id: str) -> PodConfig:
         NotFound: it is gone.
         Corrupt: its record is damaged.
     """
-    config = from_plain(pods.read_pod(paths, pod_id).get("pod"), _class_named)
+    return _checked(pods.read_pod(paths, pod_id), pod_id)
+
+
+def read_second(paths: Paths, pod_id: str) -> PodConfig:
+    """Return the pod as the second copy of its record has it (raises as ``read``)."""
+    return _checked(pods.read_pod(paths, pod_id, pods.SECOND), pod_id)
+
+
+def _checked(record: dict[str, Any], pod_id: str) -> PodConfig:
+    config = from_plain(record.get("pod"), _class_named)
     if not isinstance(config, PodConfig):
         raise Corrupt(f"the record of pod {pod_id[:12]} does not hold a pod", remedy=f"rpod pod rm -f {pod_id[:12]}")
     return config

@@ -84,7 +84,9 @@ def _take_away(paths: Paths, pod_id: str, name: str) -> None:
 def drop_unborn(paths: Paths, pod_id: str) -> None:
     """Remove a directory that never became a pod because its maker was killed; one in the making is left alone."""
     directory = paths.pod(pod_id)
-    if os.path.exists(f"{directory}/pod.json") or any(one.config.pod_id == pod_id for one in list_all(paths)):
+    if any(os.path.exists(f"{directory}/{name}") for name in ("pod.json", pods.SECOND)):
+        return
+    if any(one.config.pod_id == pod_id for one in list_all(paths)):
         return  # one with containers has lost its record: that can be mended
     lock = PodLock(paths, pod_id)
     try:
