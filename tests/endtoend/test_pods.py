@@ -269,8 +269,7 @@ def test_removing_everything_by_force_removes_the_pods(pods: Rpod) -> None:
 
 
 def test_a_damaged_pod_is_mended_by_system_check(pods: Rpod) -> None:
-    words = ("--label", "a=b", "--add-host", "friend:10.1.2.3", "--exit-policy", "stop")
-    pods("pod", "create", "--name", "mend", *words)
+    pods("pod", "create", "--name", "mend", "--label", "a=b", "--add-host", "friend:10.1.2.3", "--exit-policy", "stop")
     pods("run", "--rm", "--pod", "mend", "img", "true")
     pods("create", "--pod", "mend", "--name", "member", "img", "cat", "/etc/hostname", "/etc/hosts")
     before = inspect(pods, "mend")
