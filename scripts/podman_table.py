@@ -27,8 +27,8 @@ MARKS = json.loads((TOP / "scripts" / "podman-marks.json").read_text())
 # (command or "" for all, option) → mark and words. What is not named here and is declared is "same".
 NOTES = {
     ("", "--network"): (
-        "different",
-        "no bridges; not given: pasta where it works, else slirp4netns, else host with a line that says why",
+        "better",
+        "not given: pasta where it works, else slirp4netns, else host with a line that says why",
     ),
     ("", "--publish"): ("better", "a port that is taken is reported with the next free one"),
     ("", "--userns"): (

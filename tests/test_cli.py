@@ -114,13 +114,6 @@ def test_version_is_a_table_json_or_a_template():
             ],
         ),
         (
-            ["unshare", "--rootless-netns", "id"],
-            [
-                "Error: option --rootless-netns cannot be used: rpod has no shared network namespace",
-                "  enter a container's with rpod exec",
-            ],
-        ),
-        (
             ["version", "--format", "{{.Nope}}"],
             [
                 "Error: template, line 1, character 3: there is no field .Nope",

@@ -167,13 +167,18 @@ class Filling:
                 if not self.settings.text(key):
                     key = "containers.rootless_networking"
                 mode = self.settings.text(key)
-            if mode.partition(":")[0] in ("bridge", "cni"):
-                self.pass_over(key, "rpod has no bridge networks")
+            if mode == "cni":
+                self.pass_over(key, "cni is no network of rpod's")
                 mode = ""
-            self.put(key, "network", mode)
+            if mode and "network" in self.options:
+                self.values["network"] = (mode,)
+        words = self._typed("network")
         for name, key in (("slirp4netns", "engine.network_cmd_options"), ("pasta", "network.pasta_options")):
-            if self.values["network"] == name and self.settings.texts(key):
-                self.values["network"] = f"{name}:{','.join(self.settings.texts(key))}"
+            if words == (name,) and self.settings.texts(key):
+                self.values["network"] = (f"{name}:{','.join(self.settings.texts(key))}",)
+        default = self.settings.text("network.default_network")
+        if default and any(str(word).partition(":")[0] == "bridge" for word in words):
+            self.values["network"] = tuple(_with_name(str(word), default) for word in words)
 
     def _fill_log(self) -> None:
         words = []
@@ -305,3 +310,9 @@ def storage_root(settings: Settings) -> tuple[str | None, str]:
     if os.path.isdir(root) or os.access(parent, os.W_OK | os.X_OK):
         return root, ""
     return None, f"{parent} is not writable, so that {root} can't be made"
+
+
+def _with_name(word: str, default: str) -> str:
+    """Return a value of ``--network`` with the default network's name for ``bridge``."""
+    kind, colon, rest = word.partition(":")
+    return f"{default}{colon}{rest}" if kind == "bridge" else word

@@ -96,7 +96,10 @@ def _volume(one: Container, value: str, _all: list[Container]) -> bool:
 
 
 def _network(one: Container, value: str, _all: list[Container]) -> bool:
-    mode = one.config.request.network.mode.partition(":")[0] or str(one.state.get("network", {}).get("mode", ""))
+    request = one.config.request.network
+    if request.joins:
+        return any(join.network == value for join in request.joins)
+    mode = request.mode.partition(":")[0] or str(one.state.get("network", {}).get("mode", ""))
     return mode == value
 
 

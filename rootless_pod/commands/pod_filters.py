@@ -86,6 +86,13 @@ def _member_state(one: Pod, value: str) -> bool:
     return any(shown_state(member) == wanted for member in one.members)
 
 
+def _network(one: Pod, value: str) -> bool:
+    networks = [
+        join.network for member in one.members if member.config.is_infra for join in member.config.request.network.joins
+    ]
+    return value in networks or one.config.request.network.mode.partition(":")[0] == value
+
+
 _TESTS: dict[str, Callable[[Pod, str], bool]] = {
     "id": lambda one, value: one.id.startswith(value),
     "name": lambda one, value: _fits(value, one.config.name),
@@ -96,6 +103,6 @@ _TESTS: dict[str, Callable[[Pod, str], bool]] = {
     "ctr-names": lambda one, value: any(_fits(value, member.config.name) for member in one.members),
     "ctr-status": _member_state,
     "ctr-number": lambda one, value: len(one.members) == int(value),
-    "network": lambda one, value: one.config.request.network.mode.partition(":")[0] == value,
+    "network": _network,
     "until": _until,
 }

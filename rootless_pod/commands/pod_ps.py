@@ -130,7 +130,7 @@ def row(paths: Paths, pod: Pod, *, whole: bool) -> dict[str, Any]:
         "InfraId": infra_id,
         "NumberOfContainers": len(pod.members),
         "Labels": labels_of(pod),
-        "Networks": "",
+        "Networks": ",".join(_networks(pod)),
         "Cgroup": recorded(paths, pod.id).rpartition("/")[0],
         "Namespace": ",".join(pod.config.request.share) if pod.config.request.infra else "",
         "ContainerIds": ",".join(one.id[:length] for one in pod.members),
@@ -153,7 +153,14 @@ def json_row(paths: Paths, pod: Pod) -> dict[str, Any]:
         "InfraId": pod.config.infra_id,
         "Name": pod.config.name,
         "Namespace": "",
-        "Networks": [],
+        "Networks": _networks(pod),
         "Status": pod.status,
         "Labels": labels_of(pod) or None,
     }
+
+
+def _networks(pod: Pod) -> list[str]:
+    """Return the names of the named networks the pod's containers share, sorted: those of its infra container."""
+    return sorted(
+        join.network for one in pod.members if one.config.is_infra for join in one.config.request.network.joins
+    )

@@ -232,7 +232,7 @@ def row(paths: Paths, container: Container, *, whole: bool, size: bool) -> dict[
         "Names": config.name,
         "Mounts": _destinations(container),
         "Labels": Map(config.labels),
-        "Networks": "",
+        "Networks": ",".join(networks_of(container)),
         "Pid": container.status.pid,
         "PID": container.status.pid,
         "ExitCode": container.status.exit_code,
@@ -334,7 +334,7 @@ def json_row(paths: Paths, container: Container, *, size: bool) -> dict[str, Any
         "Mounts": _destinations(container),
         "Names": [config.name],
         "Namespaces": {key: value for key, value in _namespaces(status.pid).items() if value},
-        "Networks": [],
+        "Networks": networks_of(container),
         "Pid": status.pid,
         "Pod": pod_id,
         "PodName": pod_name,
@@ -356,3 +356,8 @@ def json_row(paths: Paths, container: Container, *, size: bool) -> dict[str, Any
         "Status": status_words(paths, container),
         "Created": config.created_ns // 10**9,
     }
+
+
+def networks_of(container: Container) -> list[str]:
+    """Return the names of the named networks a container is on, sorted."""
+    return sorted(join.network for join in container.config.request.network.joins)

@@ -9,15 +9,14 @@ def _refused(name: str, reason: str) -> Option:
     return Option(name=name, hidden=True, refuse=reason)
 
 
-_NO_BRIDGE = "there are no bridge networks here; join another container's network with --network container:NAME"
-
 _G = "Network"
 NETWORK: tuple[Option, ...] = (
-    text(
+    texts(
         "--network",
-        "pasta, slirp4netns, host, none, private, container:NAME or ns:PATH (default: what works best here)",
+        "pasta, slirp4netns, host, none, private, container:NAME, ns:PATH (default: what works best here),"
+        " or networks: NAME[,NAME...], NAME:ip=IP,ip6=IP,mac=MAC,alias=NAME,interface_name=NAME",
         aliases=("--net",),
-        metavar="MODE",
+        metavar="MODE|NETWORK",
         group=_G,
     ),
     texts(
@@ -40,8 +39,8 @@ NETWORK: tuple[Option, ...] = (
     text("--ip", "IPv4 address in the container", metavar="IP", group=_G),
     text("--mac-address", "MAC address in the container", metavar="MAC", group=_G),
     text("--ip6", "IPv6 address in the container", metavar="IP", group=_G),
-    _refused("--network-alias", _NO_BRIDGE),
-    _refused("--link-local-ip", _NO_BRIDGE),
+    texts("--network-alias", "Name the container is found by on its networks", split=True, metavar="NAME", group=_G),
+    _refused("--link-local-ip", "named networks give no addresses of a link; give one with --ip6"),
     text(
         "--hosts-file",
         "What /etc/hosts begins with: a file, none or image (default: the host's)",

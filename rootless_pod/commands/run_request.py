@@ -9,13 +9,14 @@ from rootless_pod.commands.globals import INHERITED
 from rootless_pod.commands.run_options import fields_for
 from rootless_pod.container.request import ContainerRequest, LogRequest
 from rootless_pod.errors import NotFound, Usage
-from rootless_pod.network.mode import NetworkRequest, parse_publish
+from rootless_pod.network.mode import BRIDGE, NetworkRequest, names_network, parse_publish
 from rootless_pod.spec.request import SpecRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.commands.declare import Call
     from rootless_pod.container.health import HealthRequest
+    from rootless_pod.network.joins import NetworkJoin
     from rootless_pod.secrets.request import SecretRequest
     from rootless_pod.volumes.resolve import MountRequest
 
@@ -179,8 +180,15 @@ def _ip6(text: str) -> str:
 def network_of(call: Call) -> NetworkRequest:
     """Return what the options say of the network."""
     published = tuple(mapping for word in call.texts("publish") for mapping in parse_publish(word))
+    words, aliases = call.texts("network"), call.texts("network_alias")
+    mode, addresses = words[0] if words else "", {key: call.text(key) for key in ("ip", "mac_address")}
+    addresses["ip6"] = _ip6(str(call.values.get("ip6") or ""))
+    joins: tuple[NetworkJoin, ...] = ()
+    if len(words) > 1 or aliases or names_network(mode):
+        mode, joins = _named_networks(words, aliases, addresses)
     return NetworkRequest(
-        mode=call.text("network"),
+        mode=mode,
+        joins=joins,
         publish=published,
         dns=call.texts("dns"),
         dns_search=call.texts("dns_search"),
@@ -188,12 +196,27 @@ def network_of(call: Call) -> NetworkRequest:
         add_hosts=call.texts("add_hosts"),
         hostname=call.text("hostname"),
         no_hosts=call.flag("no_hosts"),
-        mac_address=call.text("mac_address"),
-        ip=call.text("ip"),
-        ip6=_ip6(str(call.values.get("ip6") or "")),
+        **addresses,
         hosts_file=_hosts_file(call.text("hosts_file")),
         host_address=str(call.values.get("host_address", "")),
     )
+
+
+def _named_networks(
+    words: tuple[str, ...], aliases: tuple[str, ...], addresses: dict[str, str]
+) -> tuple[str, tuple[NetworkJoin, ...]]:
+    """Return the mode and the networks joined; fixed addresses go from ``addresses`` to the network."""
+    from rootless_pod.network import joins
+
+    mode = words[0] if words else ""
+    if not names_network(mode):
+        joins.refuse_others(words, mode)
+        joins.refuse_aliases(mode)
+    found = joins.parse_networks(
+        words, aliases=aliases, ip=addresses["ip"], ip6=addresses["ip6"], mac=addresses["mac_address"]
+    )
+    addresses.update(dict.fromkeys(addresses, ""))
+    return BRIDGE, found
 
 
 def _hosts_file(text: str) -> str:

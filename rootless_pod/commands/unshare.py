@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from rootless_pod.commands.declare import Argument, Call, Command, Option
-from rootless_pod.errors import NotFound, Refused
+from rootless_pod.commands.declare import Argument, Call, Command, flag
+from rootless_pod.errors import NotFound, Refused, RpodError
 
 COMMAND = Command(
     name="unshare",
@@ -14,14 +14,7 @@ COMMAND = Command(
         "Runs COMMAND, or $SHELL when none is given, in the user and mount namespace that holds your images "
         "and containers. There your sub-ids are ordinary ids: use it to look at or remove files of containers."
     ),
-    options=(
-        Option(
-            name="--rootless-netns",
-            kind="flag",
-            help="Join the network namespace shared by bridge networks",
-            refuse="rpod has no shared network namespace; enter a container's with rpod exec",
-        ),
-    ),
+    options=(flag("--rootless-netns", "Run it in the network namespace that named networks lie in"),),
     arguments=(Argument(name="COMMAND", kind="rest", help="The command and its words"),),
     examples=("rpod unshare id", "rpod unshare cat /proc/self/uid_map", "rpod unshare rm -rf ./owned-by-sub-ids"),
     interspersed=False,
@@ -29,7 +22,7 @@ COMMAND = Command(
 
 
 def main(call: Call) -> int:
-    """Become the command: this process is replaced, so signals and the exit code are its own.
+    """Become the command, or run it in the shared network namespace and return its exit code.
 
     Raises:
         NotFound: there is no such program (exit code 127).
@@ -44,6 +37,25 @@ def main(call: Call) -> int:
     environment["_CONTAINERS_ROOTLESS_GID"] = str(call.namespace.host_gid if call.namespace else os.getgid())
     environment["CONTAINERS_GRAPHROOT"] = call.paths.graphroot
     environment["CONTAINERS_RUNROOT"] = call.paths.runroot
+    if call.flag("rootless_netns"):
+        from rootless_pod.network.named import run_inside
+
+        return run_inside(call.paths, lambda: _replaced(command, environment))
+    return _become(command, environment)
+
+
+def _replaced(command: tuple[str, ...], environment: dict[str, str]) -> int:
+    """Become the command in a child, which says itself why it can't."""
+    from rootless_pod.commands.report import report
+
+    try:
+        return _become(command, environment)
+    except RpodError as error:
+        return report(error)
+
+
+def _become(command: tuple[str, ...], environment: dict[str, str]) -> int:
+    """Replace this process by the command, so that signals and the exit code are its own."""
     try:
         os.execvpe(command[0], list(command), environment)
     except (FileNotFoundError, NotADirectoryError) as cause:

@@ -10,7 +10,7 @@ _OWN_STORE = "it places podman's own files, where rpod writes nothing; use --roo
 _OWN_RUN = "it places podman's own files; use --runroot, or XDG_RUNTIME_DIR"
 _NO_SERVICE = "rpod has no service and speaks to none"
 _NO_LSM = "rpod sets no labels and profiles of security modules"
-_NO_BRIDGE = "rpod has no bridge networks"
+_OWN_BRIDGES = "rpod makes its bridges itself, without plugins or other programs"
 _CGROUPS = "rpod uses the cgroup that is delegated to it, or asks the user's systemd for a scope"
 _NO_MACHINE = "rpod runs no virtual machines"
 _SUBIDS = "all sub-ids are in the user's one namespace; choose with --userns and --uidmap"
@@ -130,16 +130,16 @@ KNOWN: dict[str, str] = {
     "engine.tmp_dir": _OWN_RUN,
     "engine.volume_path": _OWN_STORE,
     "engine.volume_plugin_timeout": _ACTS,
-    "network.cni_plugin_dirs": _NO_BRIDGE,
-    "network.default_network": _NO_BRIDGE,
+    "network.cni_plugin_dirs": _OWN_BRIDGES,
+    "network.default_network": _ACTS,
     "network.default_rootless_network_cmd": _ACTS,
-    "network.default_subnet": _NO_BRIDGE,
-    "network.default_subnet_pools": _NO_BRIDGE,
-    "network.dns_bind_port": _NO_BRIDGE,
-    "network.firewall_driver": _NO_BRIDGE,
-    "network.netavark_plugin_dirs": _NO_BRIDGE,
-    "network.network_backend": _NO_BRIDGE,
-    "network.network_config_dir": _NO_BRIDGE,
+    "network.default_subnet": "the default network is 10.88.0.0/16; make one with rpod network create --subnet",
+    "network.default_subnet_pools": "a new network takes the first free range from 10.89.0.0/24 on",
+    "network.dns_bind_port": "the resolver of named networks answers on port 53",
+    "network.firewall_driver": _OWN_BRIDGES,
+    "network.netavark_plugin_dirs": _OWN_BRIDGES,
+    "network.network_backend": _OWN_BRIDGES,
+    "network.network_config_dir": "networks are kept in the store",
     "network.pasta_options": _ACTS,
     "secrets.driver": _ACTS,
     "storage.driver": _ACTS,

@@ -260,11 +260,14 @@ def _detach_network(context: Context, container: Container) -> None:
     record = container.state.get("network")
     if record:
         detach(NetworkStatus.from_json(record))
-        return
-    from rootless_pod.network.netns import remove_netns
+    elif os.path.lexists(f"{context.paths.netns}/{container.id}"):
+        from rootless_pod.network.netns import remove_netns
 
-    if os.path.lexists(f"{context.paths.netns}/{container.id}"):
         remove_netns(f"{context.paths.netns}/{container.id}")
+    if container.config.request.network.mode == "bridge":
+        from rootless_pod.network.named import leave
+
+        leave(context.paths, container.id)
 
 
 def _unmount(context: Context, container: Container) -> None:

@@ -61,6 +61,10 @@ def _make(context: Context, request: ContainerRequest, image: Image | None, cont
         from rootless_pod.container.secrets import with_ids
 
         request = request.replace(secrets=with_ids(context.paths, request.secrets))
+    if request.network.joins:
+        from rootless_pod.container.networks import with_names
+
+        request = request.replace(network=with_names(context.paths, request.network))
     if request.health is not None or (image is not None and image.config.healthcheck):
         from rootless_pod.container.health import resolve
 

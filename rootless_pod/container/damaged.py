@@ -130,6 +130,10 @@ def end_all(context: Context, container_id: str) -> None:
     unmount_below(paths.container(container_id))
     if os.path.lexists(f"{paths.netns}/{container_id}"):
         attempt(remove_netns, f"{paths.netns}/{container_id}")
+    if os.path.isdir(paths.leases):
+        from rootless_pod.network.named import leave
+
+        attempt(leave, paths, container_id)
     for runtime in os.listdir(paths.runtime_root):
         if os.path.isdir(f"{paths.runtime_root}/{runtime}/{container_id}"):
             attempt(remove_tree, f"{paths.runtime_root}/{runtime}/{container_id}")

@@ -67,7 +67,7 @@ def inspect(paths: Paths, container: Container, *, size: bool = False) -> dict[s
         "GraphDriver": {"Name": container.state.get("driver", ""), "Data": _graph_data(paths, container, image)},
         "Mounts": mounts_of(paths, container),
         "Dependencies": list(config.dependencies),
-        "NetworkSettings": _network_settings(container, image),
+        "NetworkSettings": _network_settings(paths, container, image),
         "Namespace": "",
         "IsInfra": config.is_infra,
         "IsService": False,
@@ -247,9 +247,9 @@ def network_mode(container: Container) -> str:
     return asked if asked not in ("", "private", "default") else chosen or "default"
 
 
-def _network_settings(container: Container, image: Image | None) -> dict[str, Any]:
+def _network_settings(paths: Paths, container: Container, image: Image | None) -> dict[str, Any]:
     network = container.state.get("network") or {}
-    return {
+    settings = {
         "EndpointID": "",
         "Gateway": network.get("gateway") or "",
         "IPAddress": network.get("ip") or "",
@@ -266,6 +266,11 @@ def _network_settings(container: Container, image: Image | None) -> dict[str, An
         "Ports": ports_of(container, image),
         "SandboxKey": network.get("netns_path") or "",
     }
+    if container.config.request.network.mode == "bridge" or container.config.joined.get("network"):
+        from rootless_pod.container.inspect_networks import with_networks
+
+        return with_networks(paths, container, settings)
+    return settings
 
 
 def size_of_changes(paths: Paths, container_id: str) -> int:

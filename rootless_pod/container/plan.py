@@ -13,7 +13,7 @@ from rootless_pod.container.prepare import network_request
 from rootless_pod.container.record import ContainerConfig
 from rootless_pod.errors import NotFound
 from rootless_pod.image.lookup import lookup
-from rootless_pod.network.mode import parse_network
+from rootless_pod.network.mode import BRIDGE, parse_network
 from rootless_pod.spec.bundle import config_text
 from rootless_pod.spec.devices import is_cdi_name
 from rootless_pod.spec.generate import generate
@@ -163,6 +163,14 @@ def _network(context: Context, config: ContainerConfig, image: Image | None) -> 
     path = f"{context.paths.netns}/{_ID}"
     if mode.kind == "host":
         return None, ["network: host"]
+    if mode.kind == BRIDGE:
+        from rootless_pod.network.named import resolve
+
+        shown = [
+            f"network: {network.name} (bridge {network.interface})"
+            for _join, network in resolve(context.paths, request.joins)
+        ]
+        return path, [*shown, *(f"port: {one}" for one in request.publish)]
     if mode.kind in ("none", "container", "ns"):
         return mode.target if mode.kind == "ns" else path, [f"network: {request.mode}"]
     from rootless_pod.slirp.choose import choose_network, driver_named

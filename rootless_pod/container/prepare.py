@@ -12,7 +12,7 @@ from rootless_pod.container.volumes import find_volumes
 from rootless_pod.errors import Conflict, HostUnready, Refused, RpodError
 from rootless_pod.network import attach as networks
 from rootless_pod.network.hosts import write_hostname, write_hosts
-from rootless_pod.network.mode import publish_exposed
+from rootless_pod.network.mode import BRIDGE, publish_exposed
 from rootless_pod.network.resolv import write_resolv_conf
 from rootless_pod.spec.bundle import write_bundle
 from rootless_pod.spec.devices import is_cdi_name
@@ -56,7 +56,7 @@ class Prepared:
     @property
     def keep_fds(self) -> tuple[int, ...]:
         """The descriptors the monitor holds open, so that the network helper ends when the monitor does."""
-        return (self._network.keep_fd,) if self._network.keep_fd >= 0 else ()
+        return self._network.keep_fds
 
     def wait_network(self) -> NetworkStatus:
         """Return when the network works.
@@ -98,14 +98,7 @@ def prepare(
     if image is None and not request.rootfs:
         image = image_of(context, config)
     joined = joined_namespaces(context, config)
-    network = networks.begin(
-        network_request(config, image),
-        container_id=config.id,
-        run_dir=bundle,
-        netns_dir=paths.netns,
-        probes_dir=paths.probes,
-        join_netns=joined.pop("network", None),
-    )
+    network = _begin_network(context, config, image, joined.pop("network", None))
     undo.push(network.abort)
     state["network"] = network.status.to_json()
     rootfs = mount(context, config, image, state)
@@ -213,6 +206,26 @@ def image_of(context: Context, config: ContainerConfig) -> Image:
     from rootless_pod.image.acquire import acquire
 
     return acquire(context.paths, config.image_id, pull_policy="never", single_id=context.namespace.single_id)
+
+
+def _begin_network(
+    context: Context, config: ContainerConfig, image: Image | None, join_netns: str | None
+) -> Attachment:
+    """Make the network's namespace and start what connects it."""
+    paths, request = context.paths, network_request(config, image)
+    bundle = paths.bundle(config.id)
+    if request.mode == BRIDGE:
+        from rootless_pod.network import named
+
+        return named.begin(paths, request, container_id=config.id, name=config.name, run_dir=bundle)
+    return networks.begin(
+        request,
+        container_id=config.id,
+        run_dir=bundle,
+        netns_dir=paths.netns,
+        probes_dir=paths.probes,
+        join_netns=join_netns,
+    )
 
 
 def network_request(config: ContainerConfig, image: Image | None) -> NetworkRequest:

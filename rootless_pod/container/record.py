@@ -79,6 +79,10 @@ def class_named(name: str) -> type[Frozen] | None:
         from rootless_pod.volumes.resolve import MountRequest
 
         return MountRequest
+    if name == "NetworkJoin":
+        from rootless_pod.network.joins import NetworkJoin
+
+        return NetworkJoin
     if name == "SecretRequest":
         from rootless_pod.secrets.request import SecretRequest
 

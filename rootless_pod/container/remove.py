@@ -275,6 +275,10 @@ def _sweep_namespaces(context: Context) -> None:
     for name in os.listdir(context.paths.netns):
         if _is_orphan(context, name):
             attempt(remove_netns, f"{context.paths.netns}/{name}")
+    if os.path.isdir(context.paths.leases):
+        from rootless_pod.network.named import leave
+
+        attempt(leave, context.paths, "")
 
 
 def _sweep_volume_users(context: Context) -> None:

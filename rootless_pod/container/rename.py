@@ -42,6 +42,10 @@ def rename(context: Context, container_id: str, name: str) -> None:
             raise
         write_record(f"{paths.container(container_id)}/container.json", record_of(old.replace(name=name)))
         names.release(directory, old.name, container_id)
+        if old.request.network.joins:
+            from rootless_pod.network.named import rename as rename_on_networks
+
+            rename_on_networks(paths, container_id, old.name, name)
         os.unlink(_mark(paths, container_id))
         tell(paths, old.replace(name=name), "rename")
 

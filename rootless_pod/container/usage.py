@@ -42,8 +42,7 @@ def networks_in_use(found: Iterable[Container]) -> dict[str, tuple[str, ...]]:
 
 def networks_of(container: Container) -> tuple[str, ...]:
     """Return the names of the networks a container's record says it is in."""
-    kind, _colon, _options = container.config.request.network.mode.partition(":")
-    return tuple(name for name in kind.split(",") if name)
+    return tuple(join.network for join in container.config.request.network.joins)
 
 
 def size_of_container(paths: Paths, container: Container) -> int:

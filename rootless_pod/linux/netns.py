@@ -6,6 +6,10 @@ import os
 
 from rootless_pod.linux import link, mount, namespaces
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # Source: linux/nsfs.h.
 NS_GET_NSTYPE = 0xB703
 
@@ -13,12 +17,25 @@ NS_GET_NSTYPE = 0xB703
 def bind_new(path: str) -> None:
     """Make a network namespace with ``lo`` up and bind it at the existing file ``path``.
 
-    A thread makes it: unshare(2) of the network concerns one thread only, so this process stays where it is. Going
-    back with setns(2) would need privilege over the host's namespace, and a forked child costs five times as much.
-    The thread is gone from /proc when this returns, so that what wants one thread (setns, fork) still works.
-
     Raises:
         OSError: a call failed; nothing is bound.
+    """
+
+    def work() -> None:
+        namespaces.unshare(namespaces.CLONE_NEWNET)
+        link.set_up("lo")
+        mount.bind("/proc/thread-self/ns/net", path, recursive=False)
+
+    in_thread(work)
+
+
+def in_thread(work: Callable[[], None]) -> None:
+    """Do ``work`` in a thread that ends with it: there it may go to other network namespaces.
+
+    unshare(2) and setns(2) of the network concern one thread only, so this process stays where it is. Going back with
+    setns(2) would need privilege over the host's namespace, and a forked child costs five times as much.
+    The thread is gone from /proc when this returns, so that what wants one thread (setns, fork) still works.
+    What ``work`` raises is raised here.
     """
     import _thread
 
@@ -26,24 +43,27 @@ def bind_new(path: str) -> None:
     native_id: list[int] = []
     done = _thread.allocate_lock()
 
-    def work() -> None:
+    def run() -> None:
         try:
             native_id.append(_thread.get_native_id())
-            namespaces.unshare(namespaces.CLONE_NEWNET)
-            link.set_up("lo")
-            mount.bind("/proc/thread-self/ns/net", path, recursive=False)
+            work()
         except BaseException as cause:  # raised again by the caller's thread
             failures.append(cause)
         finally:
             done.release()
 
     done.acquire()
-    _thread.start_new_thread(work, ())
+    _thread.start_new_thread(run, ())
     done.acquire()
     while native_id and os.path.exists(f"/proc/self/task/{native_id[0]}"):
         os.sched_yield()
     if failures:
         raise failures[0]
+
+
+def enter(fd: int) -> None:
+    """Move this thread into the network namespace behind ``fd`` (raises OSError)."""
+    namespaces.setns(fd, namespaces.CLONE_NEWNET)
 
 
 def is_netns(path: str) -> bool:

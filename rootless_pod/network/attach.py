@@ -43,6 +43,10 @@ class NetworkStatus(Frozen):
     mac: str | None = None
     ports: tuple[PortMapping, ...] = ()
     api_socket: str | None = None
+    addresses: tuple[str, ...] = ()
+    """On named networks: all its own."""
+    nameservers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -52,6 +56,8 @@ class NetworkStatus(Frozen):
     def from_json(cls, record: dict[str, Any]) -> NetworkStatus:
         """Undo ``to_json``; keys a later release added are left out."""
         known = {key: value for key, value in record.items() if key in cls._fields}
+        for key in ("addresses", "nameservers", "search"):
+            known[key] = tuple(known.get(key, ()))
         return cls(**{**known, "ports": tuple(PortMapping(**mapping) for mapping in record.get("ports", ()))})
 
 
@@ -85,6 +91,11 @@ class Attachment:
     def netns_path(self) -> str | None:
         """The namespace's file; None is the host's network."""
         return self.status.netns_path
+
+    @property
+    def keep_fds(self) -> tuple[int, ...]:
+        """What the process that lives as long as the container is to hold open."""
+        return (self.keep_fd,) if self.keep_fd >= 0 else ()
 
     def launch(self, driver: NetworkDriver, request: HelperRequest, *, probes_dir: str | None = None) -> None:
         """Start the helper for ``request``; where ``probes_dir`` is given, another is chosen if it fails."""

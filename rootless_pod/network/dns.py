@@ -43,13 +43,21 @@ def leaves_resolv_alone(request: NetworkRequest) -> bool:
     return True
 
 
-def decide_resolv(request: NetworkRequest, host: Resolv, *, forwarder: str | None, shares_host: bool) -> Resolv:
+def decide_resolv(
+    request: NetworkRequest,
+    host: Resolv,
+    *,
+    forwarder: str | None,
+    shares_host: bool,
+    named: Resolv | None = None,
+) -> Resolv:
     """Return what the container's resolv.conf says.
 
     ``host`` is the host's own (with the real servers where the file names systemd's stub only), ``forwarder`` the
     helper's address that passes queries to the host's resolver, ``shares_host`` whether the host's loopback is the
     container's. As podman does: what is given on the command line replaces that part; the forwarder comes first,
-    then the host's servers that can be reached. No public server is ever added.
+    then the host's servers that can be reached. No public server is ever added. ``named``: what the named networks
+    of the container say, in place of the forwarder, which is taken where nobody else can be asked.
 
     Raises:
         Usage: ``--dns`` is no address, or a search domain is too long or has blanks.
@@ -62,8 +70,13 @@ def decide_resolv(request: NetworkRequest, host: Resolv, *, forwarder: str | Non
         nameservers = host.nameservers
     else:
         reachable = tuple(address for address in host.nameservers if not is_local_to_host(address))
-        nameservers = (forwarder, *reachable) if forwarder else reachable
-    search = _given_search(request.dns_search) if request.dns_search else host.search
+        if named is not None:
+            nameservers = (*named.nameservers, *reachable) or ((forwarder,) if forwarder else ())
+        else:
+            nameservers = (forwarder, *reachable) if forwarder else reachable
+    search = host.search if named is None or request.dns else (*named.search, *host.search)
+    if request.dns_search:
+        search = _given_search(request.dns_search)
     return Resolv(
         nameservers=tuple(dict.fromkeys(nameservers)), search=search, options=request.dns_options or host.options
     )

@@ -77,6 +77,7 @@ def decide_hosts(
     own_address: str | None,
     own_names: tuple[str, ...],
     host_address: str | None,
+    more_addresses: tuple[str, ...] = (),
 ) -> tuple[Entry, ...]:
     """Return all entries of the container's hosts file.
 
@@ -98,7 +99,7 @@ def decide_hosts(
         entries.append((host_address, missing))
     own = tuple(dict.fromkeys(name for name in own_names if name and name not in chosen))
     if own_address and own:
-        entries.append((own_address, own))
+        entries += [(address, own) for address in (own_address, *more_addresses)]
     return tuple(entries)
 
 
@@ -145,6 +146,7 @@ def write_hosts(
         own_address=own_address_of(status),
         own_names=own_names,
         host_address=host_address,
+        more_addresses=status.addresses[1:],
     )
     write_bytes(path, format_hosts(entries).encode(errors="surrogateescape"), mode=0o644)
     return True

@@ -5,12 +5,18 @@ Source: podman-run(1), options --network, --publish, --expose (spelling and defa
 
 from __future__ import annotations
 
-from rootless_pod.errors import Refused, Usage
+from rootless_pod.errors import NotFound, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.slirp.driver import PortMapping
 
+BRIDGE = "bridge"
 PROTOCOLS = ("tcp", "udp", "sctp")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless_pod.network.joins import NetworkJoin
+
 _DRIVERS = ("slirp4netns", "pasta")
+_OTHERS = ("", "private", "default", "host", "none", "container", "ns")
 _HIGHEST_PORT = 65535
 _PUBLISH_FORM = "write -p [IP:][HOSTPORT]:CONTAINERPORT[/tcp|udp], such as -p 8080:80"
 
@@ -18,7 +24,7 @@ _PUBLISH_FORM = "write -p [IP:][HOSTPORT]:CONTAINERPORT[/tcp|udp], such as -p 80
 class NetworkMode(Frozen):
     """``--network`` taken apart.
 
-    ``kind``: "" (choose), ``slirp4netns``, ``pasta``, ``host``, ``none``, ``container`` or ``ns``;
+    ``kind``: "" (choose), ``slirp4netns``, ``pasta``, ``host``, ``none``, ``container``, ``ns`` or ``bridge``;
     ``target``: the container or path of the last two; ``options``: what stands after the colon, split at commas.
     """
 
@@ -38,6 +44,8 @@ class NetworkRequest(Frozen):
     add_hosts: tuple[str, ...] = ()
     hostname: str = ""
     no_hosts: bool = False
+    joins: tuple[NetworkJoin, ...] = ()
+    """The named networks, where the mode is ``bridge``."""
     mac_address: str = ""
     ip: str = ""
     ip6: str = ""
@@ -52,7 +60,7 @@ def parse_network(text: str) -> NetworkMode:
 
     Raises:
         Usage: a value is missing or out of place.
-        Refused: bridge networks, which need a shared namespace that is not here yet.
+        NotFound: it is no mode (named networks have been taken out before).
     """
     kind, colon, rest = text.partition(":")
     if text in ("", "private", "default"):
@@ -71,11 +79,18 @@ def parse_network(text: str) -> NetworkMode:
         return NetworkMode(kind=kind, options=tuple(part for part in rest.split(",") if part))
     if kind in ("host", "none", "private"):
         raise Usage(f"--network {kind} takes no options: {text}", remedy=f"write --network {kind}")
-    raise Refused(
-        f"--network {text}: bridge and named networks are not supported",
-        remedy="use --network pasta, slirp4netns, host, none, container:NAME or ns:PATH;"
-        " containers that share one network use --network container:NAME",
+    if text == BRIDGE:
+        return NetworkMode(kind=BRIDGE)
+    raise NotFound(
+        f"unable to find network with name or ID {text}: network not found",
+        remedy="use pasta, slirp4netns, host, none, container:NAME, ns:PATH, or a network: rpod network ls",
     )
+
+
+def names_network(text: str) -> bool:
+    """Tell whether a value of ``--network`` names networks, rather than a mode."""
+    kind = text.partition(":")[0]
+    return kind not in _OTHERS and kind not in _DRIVERS
 
 
 def parse_publish(text: str) -> tuple[PortMapping, ...]:

@@ -82,8 +82,21 @@ def write_resolv_conf(
     """
     if leaves_resolv_alone(request):
         return False
+    text = resolv_text(request, status, host_path=host_path, upstream_path=upstream_path)
+    write_bytes(path, text.encode(errors="surrogateescape"), mode=0o644)
+    return True
+
+
+def resolv_text(
+    request: NetworkRequest, status: NetworkStatus, *, host_path: str = HOST_PATH, upstream_path: str = UPSTREAM_PATH
+) -> str:
+    """Return the text of the container's resolv.conf.
+
+    Raises:
+        Usage: a ``--dns…`` value is wrong.
+    """
     shares_host = status.netns_path is None
     host = _read(host_path) if shares_host else read_host_resolv(host_path=host_path, upstream_path=upstream_path)
-    resolv = decide_resolv(request, host, forwarder=status.dns, shares_host=shares_host)
-    write_bytes(path, format_resolv(resolv).encode(errors="surrogateescape"), mode=0o644)
-    return True
+    named = Resolv(nameservers=status.nameservers, search=status.search) if status.mode == "bridge" else None
+    resolv = decide_resolv(request, host, forwarder=status.dns, shares_host=shares_host, named=named)
+    return format_resolv(resolv)

@@ -57,9 +57,17 @@ def test_a_value_the_option_would_not_take_names_file_and_key():
 
 
 def test_a_value_that_would_be_refused_has_no_effect_and_says_why():
-    filling = filled(settings(containers__netns="bridge"), "img")
-    assert filling.fill()["network"] in ("", None)
-    assert filling.passed_over == [("containers.netns", "rpod has no bridge networks")]
+    filling = filled(settings(containers__netns="cni"), "img")
+    assert filling.fill()["network"] == ()
+    assert filling.passed_over == [("containers.netns", "cni is no network of rpod's")]
+
+
+def test_the_default_network_is_the_one_that_bridge_means():
+    conf = settings(containers__netns="bridge", network__default_network="mine")
+    assert values(conf)["network"] == ("mine",)
+    assert values(conf, "--network", "bridge:ip=10.1.2.3")["network"] == ("mine:ip=10.1.2.3",)
+    assert values(conf, "--network", "host")["network"] == ("host",)
+    assert values(settings(containers__netns="bridge"))["network"] == ("bridge",)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +81,7 @@ def test_a_value_that_would_be_refused_has_no_effect_and_says_why():
     ],
 )  # fmt: skip
 def test_the_network_comes_from_the_mode_else_from_the_program(conf, network):
-    assert values(settings(**conf))["network"] == network
+    assert values(settings(**conf))["network"] == (network,)
 
 
 def test_log_size_and_tag_are_options_of_the_log_driver_that_typed_ones_come_after():

@@ -506,7 +506,6 @@ def test_host_mode_drops_published_ports_and_makes_nothing(places, wanted):
         ("pasta", ["127.0.0.1:8080:80", "8080:81"], {}, Conflict),
         ("none", ["8080:80"], {}, Usage),
         ("none", [], {"ip": "10.0.2.7"}, Usage),
-        ("bridge", [], {}, Refused),
     ],
 )
 def test_a_request_that_cannot_be_met_is_refused_before_anything_is_made(places, wanted, mode, publish, more, error):

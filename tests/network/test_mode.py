@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rootless_pod.errors import Refused, RpodError, Usage
+from rootless_pod.errors import NotFound, RpodError, Usage
 from rootless_pod.network.mode import (
     NetworkMode,
     PortMapping,
+    names_network,
     parse_expose,
     parse_network,
     parse_publish,
@@ -46,11 +47,20 @@ def test_a_mode_with_a_part_missing_or_too_much_is_a_usage_error(text):
         parse_network(text)
 
 
-@pytest.mark.parametrize("text", ["bridge", "mynet", "bridge:ip=10.0.0.1"])
-def test_bridge_and_named_networks_are_refused_with_what_works_instead(text):
-    with pytest.raises(Refused) as caught:
-        parse_network(text)
-    assert "container:NAME" in caught.value.remedy
+@pytest.mark.parametrize("text", ["bridge", "mynet", "bridge:ip=10.0.0.1", "one,two"])
+def test_what_is_no_mode_names_networks(text):
+    assert names_network(text)
+
+
+@pytest.mark.parametrize("text", ["", "private", "host", "none", "container:x", "ns:/x", "pasta:-I,x", "slirp4netns"])
+def test_a_mode_names_no_network(text):
+    assert not names_network(text)
+
+
+def test_a_name_that_is_no_mode_is_not_found_by_those_who_know_modes_only():
+    assert parse_network("bridge") == NetworkMode(kind="bridge")
+    with pytest.raises(NotFound, match="network not found"):
+        parse_network("mynet")
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,7 @@ def _refuse(paths: Paths, request: ContainerRequest, pod: PodConfig) -> None:
         ("--dns", network.dns),
         ("--dns-option", network.dns_options),
         ("--dns-search", network.dns_search),
+        ("--network-alias", network.joins),
         ("--ip", network.ip),
         ("--mac-address", network.mac_address),
     ):
