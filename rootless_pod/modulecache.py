@@ -30,6 +30,8 @@ _PACKAGE = "rootless_pod"
 _OPEN_TO_OTHERS = 0o022
 _ABANDONED_SECONDS = 30
 _HIGH_FD = 200
+_LONGEST_NAME = 250
+_TREES_KEPT = 3
 _HEAD = 16
 """Bytes the file begins with: the length of the index behind them, and that of the whole file."""
 
@@ -135,6 +137,7 @@ class ModuleCache:
                 whole = _HEAD + len(head) + written
                 file.write(len(head).to_bytes(8, "big") + whole.to_bytes(8, "big") + head + b"".join(pieces))
             os.rename(temporary, self.path)
+            _drop_others(*os.path.split(self.path))
         except OSError:
             pass
 
@@ -155,6 +158,29 @@ class ModuleCache:
             except (AttributeError, ImportError, OSError):
                 continue
             yield name, (found.st_mtime_ns, found.st_size, origin.endswith("/__init__.py")), marshal.dumps(code)
+
+
+def _drop_others(directory: str, own: str) -> None:
+    """Remove the files of trees that are gone, and all but those of the trees used last: the directory is memory.
+
+    One that is read goes on being read: it is open.
+    """
+    trees: dict[str, list[str]] = {}
+    for name in os.listdir(directory):
+        start = name.find("%")
+        if name.startswith("modules-") and start > 0:
+            trees.setdefault(name[start:].removesuffix(".new"), []).append(f"{directory}/{name}")
+    trees.pop(own[own.find("%") :], None)
+    used = {}
+    for tree, files in trees.items():
+        cut_short = any(len(os.path.basename(file)) >= _LONGEST_NAME for file in files)
+        if cut_short or os.path.isdir(tree.replace("%", "/")):
+            found = [os.stat(file) for file in files]
+            used[tree] = max(max(one.st_atime, one.st_mtime) for one in found)
+    kept = sorted(used, key=lambda tree: used[tree])[1 - _TREES_KEPT :]
+    for tree, files in trees.items():
+        for file in files if tree not in kept else ():
+            os.unlink(file)
 
 
 def _private(path: str, flags: int) -> int:
@@ -203,7 +229,7 @@ def install(argv: Sequence[str]) -> None:
         return
     top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     name = f"modules-{sys.implementation.cache_tag}-{command}-{top.replace('/', '%')}"
-    _installed = ModuleCache(f"{directory}/{name[:250]}", top)
+    _installed = ModuleCache(f"{directory}/{name[:_LONGEST_NAME]}", top)
     sys.meta_path.insert(0, _installed)
 
 

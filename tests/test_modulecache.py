@@ -89,3 +89,35 @@ def test_a_directory_that_others_may_write_is_not_used(package: Path) -> None:
 )
 def test_the_command_is_the_first_word_that_is_no_options_value(argv: list[str], command: str | None) -> None:
     assert _command_in(argv) == command
+
+
+def files_in(package: Path) -> set[str]:
+    return {file.name for file in (package.parents[1] / "run" / "rootless-pod").iterdir()}
+
+
+def test_files_of_trees_that_are_gone_go_when_one_is_written(package: Path) -> None:
+    runtime = package.parents[1] / "run" / "rootless-pod"
+    (runtime / "modules-cpython-311-run-%no%such%tree").touch()
+    (runtime / "modules-cpython-311-run-%no%such%tree.new").touch()
+    (runtime / "something-else").touch()
+    start(package, "run")
+    assert "something-else" in files_in(package)
+    assert not [name for name in files_in(package) if "no%such%tree" in name]
+
+
+def test_the_three_trees_used_last_keep_theirs(package: Path, tmp_path: Path) -> None:
+    runtime = package.parents[1] / "run" / "rootless-pod"
+    trees = []
+    for number in range(5):
+        tree = tmp_path / f"tree{number}"
+        tree.mkdir()
+        for command in ("run", "ps"):
+            trees.append(f"modules-cpython-311-{command}-{str(tree).replace('/', '%')}")
+            (runtime / trees[-1]).touch()
+            os.utime(runtime / trees[-1], (1000 + number, 1000 + number))
+    os.utime(runtime / trees[0], (2000, 500))  # read last, written first
+    start(package, "run")
+    start(package, "ps")
+    own = {name for name in files_in(package) if name not in trees}
+    assert len(own) == 2
+    assert files_in(package) - own == {trees[0], trees[1], trees[8], trees[9]}
