@@ -3,8 +3,9 @@
 Python looks for, opens and checks each module's compiled file; for ``run`` that is a third of the time its own work
 takes, and on a network file system far more. The first run of a command leaves all modules it used in one file in the
 runtime directory: an index, then each module's code, of which a run reads what it uses. The next one takes each from
-there if its source has the same time and size (as Python's own compiled files do), else from where it lies. Nothing
-depends on the file: it may vanish or be unwritable.
+there if its source has the same time and size (as Python's own compiled files do), else from where it lies. It also
+notes in which order they were done: the runs after it read these in one piece and run them in that order, without the
+import system having to find each (2 ms for ``run``). Nothing depends on the file: it may vanish or be unwritable.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _LONGEST_NAME = 250
 _TREES_KEPT = 3
 _HEAD = 16
 """Bytes the file begins with: the length of the index behind them, and that of the whole file."""
+_TOGETHER = -1
+"""Stands for a module's place in the file where its code is in the piece that all runs read."""
+_NOUNS = frozenset({"container", "pod"})
 
 
 class ModuleCache:
@@ -46,6 +50,8 @@ class ModuleCache:
         self.used_other = False
         self._fd, self._base = -1, 0
         self.entries: dict[str, tuple[int, int, bool, int, int]] = {}
+        self.together: dict[str, CodeType] = {}
+        self.order: list[str] = []
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -57,17 +63,44 @@ class ModuleCache:
             size, whole = int.from_bytes(head[:8], "big"), int.from_bytes(head[8:], "big")
             if whole != os.fstat(fd).st_size:
                 return
-            entries = marshal.loads(os.pread(fd, size, _HEAD))  # noqa: S302 - a private file of ours
+            entries, length = marshal.loads(os.pread(fd, size, _HEAD))  # noqa: S302 - a private file of ours
+            self.together = marshal.loads(os.pread(fd, length, _HEAD + size))  # noqa: S302
         except (OSError, ValueError, EOFError, TypeError, OverflowError):
             return
         finally:
             os.close(fd)
-        if isinstance(entries, dict):
-            self.entries, self._base = entries, _HEAD + size
+        self.entries, self._base = entries, _HEAD + size + length
+
+    def load_together(self) -> None:
+        """Import what the noted run imported, in the order it was done; the first that has changed ends it."""
+        modules, kind = sys.modules, type(sys)
+        for name in self.together:
+            if name in modules:
+                continue
+            spec = self.find_spec(name)
+            if spec is None:
+                return
+            parent, _, last = name.rpartition(".")
+            module = kind(name)
+            # As the import system would: importlib._bootstrap._init_module_attrs.
+            module.__file__, module.__loader__, module.__spec__ = spec.origin, self, spec
+            module.__package__ = parent
+            if spec.submodule_search_locations is not None:
+                module.__path__, module.__package__ = spec.submodule_search_locations, name
+            modules[name] = module
+            try:
+                exec(self.together[name], module.__dict__)  # noqa: S102 - importing is running
+            except BaseException:
+                del modules[name]
+                raise
+            if parent in modules:
+                setattr(modules[parent], last, module)
 
     def _code(self, name: str) -> bytes:
         """Return the compiled module as it lies in the file."""
         _time_ns, _size, _is_package, start, length = self.entries[name]
+        if start == _TOGETHER:
+            return marshal.dumps(self.together[name])
         return os.pread(self._fd, length, self._base + start)
 
     def find_spec(self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None) -> Any:
@@ -101,32 +134,41 @@ class ModuleCache:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module's code."""
-        code: CodeType = marshal.loads(self._code(module.__name__))  # noqa: S302 - see __init__
-        _imp._fix_co_filename(code, module.__file__)  # type: ignore[attr-defined]  # noqa: SLF001 - as the import system
-        exec(code, module.__dict__)  # noqa: S102 - importing is running
+        name = module.__name__
+        exec(self.get_code(name), module.__dict__)  # noqa: S102 - importing is running
+        self.order.append(name)
 
     def get_code(self, name: str) -> CodeType:
         """Return a module's code (``python -m``, ``pkgutil`` and others ask for it)."""
-        code: CodeType = marshal.loads(self._code(name))  # noqa: S302 - see __init__
-        return code
+        code = self.together.get(name)
+        return marshal.loads(self._code(name)) if code is None else code  # type: ignore[no-any-return]  # noqa: S302
 
     def is_package(self, name: str) -> bool:
         """Tell whether a module is a package."""
         return self.entries[name][2]
 
     def save(self) -> None:
-        """Write what this process imported of the package, if the file lacks a part of it; failures don't matter."""
-        if not self.used_other:
+        """Write what this process imported of the package, if the file lacks a part of it; failures don't matter.
+
+        Where it lacks nothing, but most modules still came one by one, the order of this process is noted.
+        """
+        more = not self.used_other and len(self.order) > len(self.together)
+        order = [*self.together, *self.order] if more else []
+        if not self.used_other and not order:
             return
         self.used_other = False
         index: dict[str, tuple[int, int, bool, int, int]] = {}
         pieces: list[bytes] = []
         written = 0
         for name, facts, code in (*self._kept(), *self._imported()):
+            if name in order:
+                index[name] = (*facts, _TOGETHER, 0)
+                continue
             index[name] = (*facts, written, len(code))
             pieces.append(code)
             written += len(code)
-        head = marshal.dumps(index)
+        together = marshal.dumps({name: self.get_code(name) for name in order})
+        head = marshal.dumps((index, len(together)))
         temporary = f"{self.path}.new"
         try:
             if time.time() - os.stat(temporary).st_mtime > _ABANDONED_SECONDS:
@@ -135,8 +177,9 @@ class ModuleCache:
             pass
         try:
             with open(temporary, "xb", opener=_private) as file:
-                whole = _HEAD + len(head) + written
-                file.write(len(head).to_bytes(8, "big") + whole.to_bytes(8, "big") + head + b"".join(pieces))
+                whole = _HEAD + len(head) + len(together) + written
+                parts = (len(head).to_bytes(8, "big"), whole.to_bytes(8, "big"), head, together, *pieces)
+                file.write(b"".join(parts))
             os.rename(temporary, self.path)
             _drop_others(*os.path.split(self.path))
         except OSError:
@@ -158,6 +201,7 @@ class ModuleCache:
                 found = os.stat(origin)
             except (AttributeError, ImportError, OSError):
                 continue
+            _imp._fix_co_filename(code, origin)  # type: ignore[attr-defined]  # noqa: SLF001 - as the import system
             yield name, (found.st_mtime_ns, found.st_size, origin.endswith("/__init__.py")), marshal.dumps(code)
 
 
@@ -232,13 +276,20 @@ def install(argv: Sequence[str]) -> None:
     name = f"modules-{sys.implementation.cache_tag}-{command}-{top.replace('/', '%')}"
     _installed = ModuleCache(f"{directory}/{name[:_LONGEST_NAME]}", top)
     sys.meta_path.insert(0, _installed)
+    _installed.load_together()
 
 
 def _command_in(argv: Sequence[str]) -> str | None:
-    """Return the hot command of a command line: its first word that is neither an option nor an option's value."""
+    """Return the hot command of a command line: its first word that is neither an option nor an option's value.
+
+    Behind a noun its verb belongs to it.
+    """
     before = ""
-    for word in argv:
+    for place, word in enumerate(argv):
         if not word.startswith("-") and (not before.startswith("--") or "=" in before):
+            verb = "".join(argv[place + 1 : place + 2])
+            if word in _NOUNS and verb.isalpha():
+                return f"{word}-{verb}"
             return word if word in COMMANDS else None
         before = word
     return None

@@ -23,6 +23,13 @@ modulecache.save()
 """
 
 
+TOGETHER = SCRIPT.replace(
+    "type(rootless_pod.errors.__loader__).__name__)",
+    'type(rootless_pod.errors.__loader__).__name__, "together", len(modulecache._installed.together), '
+    "rootless_pod.errors.__spec__.origin == rootless_pod.errors.__file__, rootless_pod.errors.__package__)",
+)
+
+
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A copy of the package's start, which a test may change."""
@@ -34,9 +41,9 @@ def package(tmp_path: Path) -> Path:
     return place
 
 
-def start(package: Path, *argv: str) -> str:
+def start(package: Path, *argv: str, script: str = SCRIPT) -> str:
     env = {**os.environ, "XDG_RUNTIME_DIR": str(package.parents[1] / "run")}
-    words = [sys.executable, "-I", "-S", "-c", SCRIPT, str(package.parent), *argv]
+    words = [sys.executable, "-I", "-S", "-c", script, str(package.parent), *argv]
     return subprocess.run(words, env=env, check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -45,8 +52,21 @@ def test_the_second_start_takes_modules_from_the_file(package: Path) -> None:
     assert start(package, "run") == "none ModuleCache"
 
 
-def test_a_changed_module_is_used_at_once_and_kept(package: Path) -> None:
-    start(package, "run")
+def test_the_third_start_imports_in_one_go_what_the_second_imported(package: Path) -> None:
+    assert "together 0" in start(package, "run", script=TOGETHER)
+    assert "together 0" in start(package, "run", script=TOGETHER)
+    assert start(package, "run", script=TOGETHER) == "none ModuleCache together 1 True rootless_pod"
+    with (package / "errors.py").open("a") as file:
+        file.write('MARK = "changed"\n')
+    assert start(package, "run", script=TOGETHER).startswith("changed SourceFileLoader")
+    assert start(package, "run", script=TOGETHER).startswith("changed ModuleCache together 0")
+    assert start(package, "run", script=TOGETHER).startswith("changed ModuleCache together 1")
+
+
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_changed_module_is_used_at_once_and_kept(package: Path, before: int) -> None:
+    for _ in range(before + 1):
+        start(package, "run")
     with (package / "errors.py").open("a") as file:
         file.write('MARK = "changed"\n')
     assert start(package, "run") == "changed SourceFileLoader"
@@ -83,6 +103,9 @@ def test_a_directory_that_others_may_write_is_not_used(package: Path) -> None:
         (["run", "img"], "run"),
         (["--root", "/x", "--log-level=debug", "ps"], "ps"),
         (["version", "run"], None),
+        (["container", "cleanup", "x"], "container-cleanup"),
+        (["container", "--help"], "container"),
+        (["container", "../x"], "container"),
         (["--version"], None),
         ([], None),
     ],

@@ -60,8 +60,8 @@ def measure(container: Container) -> Measured:
         from rootless_pod.container.processes import processes
 
         found = processes(container)
-        if container.config.pod_id and cgroup:
-            found = [one for one in found if _lies_in(one.host_pid, cgroup)]  # not those it shares its pids with
+        if container.config.pod_id:  # not those it shares its pids with
+            found = [one for one in found if _is_own(one.host_pid, cgroup, status.pid)]
         counted = {**_from_processes(found), **counted}
     machine = _machine_memory()
     limit = min(counted.pop("memory_limit", machine), machine)
@@ -71,8 +71,11 @@ def measure(container: Container) -> Measured:
     )
 
 
-def _lies_in(pid: int, cgroup: str) -> bool:
+def _is_own(pid: int, cgroup: str, first: int) -> bool:
+    """Tell whether a process is in the container's cgroup; without one, in the mount namespace of its first process."""
     try:
+        if not cgroup:
+            return os.readlink(f"/proc/{pid}/ns/mnt") == os.readlink(f"/proc/{first}/ns/mnt")
         return any(line[3:] == cgroup for line in read_text(f"/proc/{pid}/cgroup").splitlines() if line[:3] == "0::")
     except OSError:
         return False

@@ -171,7 +171,9 @@ def _network(context: Context, config: ContainerConfig, image: Image | None) -> 
             for _join, network in resolve(context.paths, request.joins)
         ]
         return path, [*shown, *(f"port: {one}" for one in request.publish)]
-    if mode.kind in ("none", "container", "ns"):
+    if mode.kind == "none":
+        return "", ["network: none"]
+    if mode.kind in ("container", "ns"):
         return mode.target if mode.kind == "ns" else path, [f"network: {request.mode}"]
     from rootless_pod.slirp.choose import choose_network, driver_named
 

@@ -174,7 +174,7 @@ def _make_once(
         if attachment is not None:
             undo.push(attachment.close)
         _record_monitor(prepared.bundle, monitored)
-        network = prepared.wait_network()
+        network = prepared.wait_network().of_process(monitored.pid)
         _set_size(config, prepared.bundle)
         running = {
             **{key: value for key, value in state.items() if key != "before"},

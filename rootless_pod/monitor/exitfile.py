@@ -14,8 +14,8 @@ from rootless_pod.linux import procfs
 from rootless_pod.monitor.driver import ExitStatus
 
 UNKNOWN_CODE = -1
-# After the streams have ended the file comes within a millisecond or two. A watch is no way to wait that little: to close
-# an inotify instance the kernel waits for a grace period (measured: 15 ms in a third of all runs, 10 to 24).
+# After the streams have ended the file comes within a millisecond or two. A watch is no way to wait that little: to
+# close an inotify instance the kernel waits for a grace period (measured: 15 ms in a third of all runs, 10 to 24).
 _FIRST_LOOKS_SECONDS = (0.0002, 0.0003, 0.0005, 0.001, 0.001, 0.002, 0.003, 0.004, 0.008)
 
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class NetworkStatus(Frozen):
     """How a container is connected: what ``inspect`` shows and ``detach`` undoes.
 
-    ``netns_path`` None is the host's network. ``owned`` tells whether the namespace was made for this container.
+    ``netns_path`` None is the host's network, "" one that the runtime makes (see ``of_process``). ``owned`` tells
+    whether the namespace was made for this container and is ours to take away.
     ``dns`` is the helper's forwarder, ``host_address`` where the container reaches the host (None: it can't).
     """
 
@@ -47,6 +48,10 @@ class NetworkStatus(Frozen):
     """On named networks: all its own."""
     nameservers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
+
+    def of_process(self, pid: int) -> NetworkStatus:
+        """Return the same, naming the namespace that the runtime made for ``pid``."""
+        return self.replace(netns_path=f"/proc/{pid}/ns/net") if self.netns_path == "" else self
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -89,7 +94,7 @@ class Attachment:
 
     @property
     def netns_path(self) -> str | None:
-        """The namespace's file; None is the host's network."""
+        """The namespace's file; None is the host's network, "" one that the runtime makes."""
         return self.status.netns_path
 
     @property
@@ -209,7 +214,7 @@ def begin(
     if mode.kind == "host":
         return _host(request, "asked for")
     if mode.kind == "none":
-        return _none(request, places)
+        return _none(request)
     from rootless_pod.slirp.choose import choose_network, driver_named
 
     if mode.kind:
@@ -264,12 +269,10 @@ def _host_for_want_of_better(
     return _host(request, reason)
 
 
-def _none(request: NetworkRequest, places: _Places) -> Attachment:
-    from rootless_pod.network.netns import make_netns
-
+def _none(request: NetworkRequest) -> Attachment:
+    """Leave the namespace to the runtime, which brings its loopback up: nothing outside has to find it before."""
     _refuse_for(request, "--network none", "is only the loopback", "use --network pasta or slirp4netns")
-    path = make_netns(places.netns_dir, places.container_id)
-    return Attachment(NetworkStatus(mode="none", reason="asked for", netns_path=path, owned=True))
+    return Attachment(NetworkStatus(mode="none", reason="asked for", netns_path=""))
 
 
 def _helper_request(mode: NetworkMode, request: NetworkRequest, places: _Places) -> HelperRequest:

@@ -9,6 +9,7 @@ import pytest
 from rootless_pod.errors import NotFound, ProgramFailed
 from rootless_pod.network.address import Route, read_links
 from rootless_pod.network.attach import attach
+from rootless_pod.network.netns import make_netns, remove_netns
 
 pytest.importorskip("pyroute2", reason="pyroute2 is not installed")
 
@@ -29,10 +30,10 @@ def test_addresses_and_routes_are_those_the_status_tells(places, program, wanted
 
 
 @pytest.mark.kernel
-def test_an_empty_namespace_has_only_the_loopback(places, wanted):
-    status, attachment = attach(wanted("none"), **places.arguments())
-    links = read_links(status.netns_path)
-    attachment.abort()
+def test_an_empty_namespace_has_only_the_loopback(places):
+    path = make_netns(f"{places.root}/netns", "empty")
+    links = read_links(path)
+    remove_netns(path)
     assert [one.name for one in links.interfaces] == ["lo"]
     assert links.routes == () or {one.interface for one in links.routes} == {"lo"}
 

@@ -13,6 +13,7 @@ from rootless_pod.errors import Conflict, HostUnready, NotFound, ProgramFailed, 
 from rootless_pod.linux import link, namespaces, procfs
 from rootless_pod.linux.netns import is_netns
 from rootless_pod.network.attach import NetworkStatus, attach, begin, detach, helper_alive
+from rootless_pod.network.netns import make_netns, remove_netns
 from rootless_pod.programs.find import find_program
 from rootless_pod.slirp import slirp4netns_api as api
 from rootless_pod.slirp.choose import choose_network
@@ -441,9 +442,17 @@ def test_without_any_program_the_hosts_network_is_used_and_ports_are_refused(pla
 
 
 @pytest.mark.kernel
-def test_none_has_only_its_own_loopback_up(places, wanted, id_mode):
+def test_with_none_the_runtime_makes_the_namespace(places, wanted):
     status, attachment = attach(wanted("none"), **places.arguments())
-    assert is_netns(status.netns_path)
+    assert (status.netns_path, status.owned, attachment.keep_fd) == ("", False, -1)
+    assert status.of_process(7).netns_path == "/proc/7/ns/net"
+    assert os.listdir(f"{places.root}/netns") == []
+
+
+@pytest.mark.kernel
+def test_a_namespace_has_only_its_own_loopback_up(places, id_mode):
+    path = make_netns(f"{places.root}/netns", "one")
+    assert is_netns(path)
 
     def look():
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -451,37 +460,37 @@ def test_none_has_only_its_own_loopback_up(places, wanted, id_mode):
         with open("/proc/self/net/dev") as devices:
             return ",".join(line.split(":")[0].strip() for line in devices if ":" in line)
 
-    assert result_of(status.netns_path, look) == "lo"
+    assert result_of(path, look) == "lo"
     assert len(os.listdir("/proc/self/task")) == 1, "the thread that made the namespace is gone"
-    attachment.abort()
-    assert not os.path.exists(status.netns_path)
+    remove_netns(path)
+    assert not os.path.exists(path)
 
 
 @pytest.mark.kernel
-def test_a_namespace_left_by_a_killed_run_is_replaced(places, wanted):
-    attach(wanted("none"), **places.arguments())
-    status, attachment = attach(wanted("none"), **places.arguments())
-    attachment.abort()
-    assert status.netns_path not in [point for point, _kind, _source in procfs.mount_points()]
+def test_a_namespace_left_by_a_killed_run_is_replaced(places):
+    path = make_netns(f"{places.root}/netns", "one")
+    assert make_netns(f"{places.root}/netns", "one") == path
+    remove_netns(path)
+    assert path not in [point for point, _kind, _source in procfs.mount_points()]
 
 
 @pytest.mark.kernel
 def test_joining_shares_the_namespace_and_detach_leaves_it(places, wanted):
-    owner, attachment = attach(wanted("none"), **places.arguments("owner"))
-    for request, join in ((wanted("container:owner"), owner.netns_path), (wanted(f"ns:{owner.netns_path}"), None)):
+    path = make_netns(f"{places.root}/netns", "owner")
+    for request, join in ((wanted("container:owner"), path), (wanted(f"ns:{path}"), None)):
         joined, _ = attach(request, **places.arguments("guest", join_netns=join))
-        assert joined.netns_path == owner.netns_path
+        assert joined.netns_path == path
         detach(joined)
-        assert is_netns(owner.netns_path)
+        assert is_netns(path)
     with pytest.raises(Usage, match="another owner"):
-        begin(wanted("container:owner", publish=["80:80"]), **places.arguments("guest", join_netns=owner.netns_path))
+        begin(wanted("container:owner", publish=["80:80"]), **places.arguments("guest", join_netns=path))
     with pytest.raises(NotFound, match="there is no /nonexistent"):
         begin(wanted("ns:/nonexistent"), **places.arguments("guest"))
     with pytest.raises(Usage, match="no network namespace"):
         begin(wanted("ns:/proc/self/ns/mnt"), **places.arguments("guest"))
     with pytest.raises(Usage, match="no network namespace"):
         begin(wanted("ns:/etc/hosts"), **places.arguments("guest"))
-    attachment.abort()
+    remove_netns(path)
 
 
 @pytest.mark.kernel
