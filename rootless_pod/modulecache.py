@@ -83,7 +83,7 @@ class ModuleCache:
             parent, _, last = name.rpartition(".")
             module = kind(name)
             # As the import system would: importlib._bootstrap._init_module_attrs.
-            module.__file__, module.__loader__, module.__spec__ = spec.origin, self, spec
+            module.__file__, module.__loader__, module.__spec__ = spec.origin, self, spec  # type: ignore[assignment]
             module.__package__ = parent
             if spec.submodule_search_locations is not None:
                 module.__path__, module.__package__ = spec.submodule_search_locations, name
@@ -141,7 +141,7 @@ class ModuleCache:
     def get_code(self, name: str) -> CodeType:
         """Return a module's code (``python -m``, ``pkgutil`` and others ask for it)."""
         code = self.together.get(name)
-        return marshal.loads(self._code(name)) if code is None else code  # type: ignore[no-any-return]  # noqa: S302
+        return marshal.loads(self._code(name)) if code is None else code  # noqa: S302 - see __init__
 
     def is_package(self, name: str) -> bool:
         """Tell whether a module is a package."""
