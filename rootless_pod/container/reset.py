@@ -20,6 +20,7 @@ from rootless_pod.linux.tree import remove_tree
 from rootless_pod.paths import MARKER, is_marked, is_own_entry
 from rootless_pod.state.containers import is_id
 from rootless_pod.userns.pause import read_pause
+from rootless_pod.volumes import volume as volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ def reset(paths: Paths, roots: list[str], enter: Callable[[], Context]) -> Itera
         attempt(end_all, context, container_id)
     for pid in _companions(paths):
         end_process(pid, None)
+    for name in volumes.names(paths):
+        if os.path.exists(f"{paths.volumes}/{name}/driver.json"):
+            attempt(volumes.remove, paths, name)  # mounts would be in the way, and plugins have their part of it
     for root in roots:
         yield from _empty(root)
     if held is not None:

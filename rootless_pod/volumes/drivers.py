@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 
+from rootless_pod import log
 from rootless_pod.errors import Conflict, HostUnready, ProgramFailed, Refused, RpodError
 from rootless_pod.frozen import Frozen
 from rootless_pod.volumes import volume as store
-from rootless_pod.volumes.mounted import plugin_of, take_down
+from rootless_pod.volumes.mounted import mounts_lock, plugin_of, take_down
 from rootless_pod.volumes.options import IMAGE, LOCAL, DriverOptions, parse_options
 from rootless_pod.volumes.plugin import PluginMissing, configured_plugins, open_plugin
 
@@ -121,26 +122,40 @@ def _create(
     return store.create(paths, name, labels=labels, driven=record, exist_ok=exist_ok)
 
 
-def put_away(paths: Paths, name: str) -> RpodError | None:
-    """Unmount a driver's volume and have its plugin remove it, before its directory goes.
+def put_away(paths: Paths, name: str, aside: str) -> RpodError | None:
+    """Unmount a driver's volume, have its plugin remove it, and move its directory to ``aside``.
 
-    Return the error of a plugin that is not there or does not know it: the volume goes here all the same.
+    Nobody mounts it in between. Return the error of a plugin that is not there or does not know it: the volume goes
+    here all the same.
 
     Raises:
         Refused: it stays mounted.
         ProgramFailed: the plugin does not remove it; it stays.
     """
-    try:
-        volume = store.read(paths, name)
-    except RpodError:
-        return None
-    if volume.driver in (LOCAL, IMAGE):
-        take_down(paths, name)
-        return None
+    with mounts_lock(paths, name):
+        try:
+            volume: Volume | None = store.read(paths, name)
+        except RpodError:
+            volume = None
+        problem = None
+        if volume is None or volume.driver in (LOCAL, IMAGE):
+            take_down(paths, name)
+        else:
+            problem = _remove_in_plugin(paths, volume)
+        os.rename(f"{paths.volumes}/{name}", aside)
+    return problem
+
+
+def _remove_in_plugin(paths: Paths, volume: Volume) -> RpodError | None:
+    name = volume.name
     try:
         plugin = plugin_of(volume)
         plugin.find(name)
     except (PluginMissing, ProgramFailed) as cause:
+        try:
+            take_down(paths, name)
+        except RpodError as error:
+            log.debug(error.message)
         return HostUnready(
             f"volume {name} could not be retrieved from plugin {volume.driver}, but it has been removed here:"
             f" {cause.message}",

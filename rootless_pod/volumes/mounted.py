@@ -74,7 +74,7 @@ def hold(paths: Paths, volume: Volume, user: str) -> str:
         RpodError: it could not be mounted; the user is none.
     """
     place = f"{_users(paths)}/{user}"
-    with _lock(paths, volume.name):
+    with mounts_lock(paths, volume.name):
         if not store.exists(paths, volume.name):
             raise NotFound(f"volume {volume.name} was removed meanwhile", remedy="create it again: rpod volume create")
         os.makedirs(place, mode=0o700, exist_ok=True)
@@ -95,7 +95,7 @@ def let_go(paths: Paths, name: str, user: str, *, whole: bool = False) -> None:
     Raises:
         RpodError: it could not be unmounted; nobody uses it all the same.
     """
-    with _lock(paths, name):
+    with mounts_lock(paths, name):
         file = f"{_users(paths)}/{user}/{name}"
         left = _count(file) - 1
         if left > 0 and user == BY_HAND and not whole:
@@ -117,16 +117,15 @@ def let_go_all(paths: Paths, user: str) -> None:
 
 
 def take_down(paths: Paths, name: str) -> None:
-    """Unmount a volume whoever uses it, before it is removed.
+    """Unmount a volume whoever uses it, before it is removed; the caller holds its ``mounts_lock``.
 
     Raises:
         Refused: it stays mounted.
         RpodError: its plugin could not unmount it.
     """
-    with _lock(paths, name):
-        for user in _user_names(paths):
-            _forget_user(paths, user, name)
-        _unmount(paths, name)
+    for user in _user_names(paths):
+        _forget_user(paths, user, name)
+    _unmount(paths, name)
 
 
 def where(paths: Paths, volume: Volume) -> str:
@@ -203,7 +202,8 @@ def _record(paths: Paths, name: str) -> str:
     return f"{os.path.dirname(_users(paths))}/mounted/{name}"
 
 
-def _lock(paths: Paths, name: str) -> Lock:
+def mounts_lock(paths: Paths, name: str) -> Lock:
+    """Return the lock under which a volume is mounted, unmounted and removed."""
     directory = f"{os.path.dirname(_users(paths))}/locks"
     os.makedirs(directory, mode=0o700, exist_ok=True)
     return Lock(f"{directory}/{name}")

@@ -261,12 +261,13 @@ def remove(paths: Paths, name: str, *, used_by: Sequence[str] = ()) -> None:
         )
     aside = f"{paths.volumes}/.{name}.{os.getpid()}.{os.urandom(4).hex()}"
     problem = None
-    if os.path.exists(f"{_directory(paths, check_name(name))}/{_DRIVER}"):
-        from rootless_pod.volumes.drivers import put_away
-
-        problem = put_away(paths, name)
     try:
-        os.rename(_directory(paths, name), aside)
+        if os.path.exists(f"{_directory(paths, check_name(name))}/{_DRIVER}"):
+            from rootless_pod.volumes.drivers import put_away
+
+            problem = put_away(paths, name, aside)
+        else:
+            os.rename(_directory(paths, name), aside)
     except FileNotFoundError:
         return
     emit(paths, "volume", "remove", id="", name=name)

@@ -198,3 +198,33 @@ def test_killed_beside_a_mount_nothing_stays_stuck(store: Rpod) -> None:
     assert store.mounts() == []
     store("volume", "rm", "iv")
     assert not list((volumes / "users").iterdir())
+
+
+def test_reset_takes_what_plugins_keep_along_and_nothing_that_is_bound(plugin: Plugin, tmp_path: Path) -> None:
+    made = make_store().with_options(env={"CONTAINERS_CONF": str(plugin.config)})
+    (tmp_path / "file").write_text("mine")
+    try:
+        made("volume", "create", "--driver", "plug", "going")
+        made("volume", "create", "--opt", "type=none", "--opt", f"device={tmp_path}", "--opt", "o=bind", "bi")
+        made("unshare", *made.argv("volume", "mount", "bi"))
+        plugin.asked()
+        made("system", "reset", "-f")
+        assert plugin.asked() == ["Remove going"]
+        assert (tmp_path / "file").read_text() == "mine"
+        assert not (made.root / "volumes").exists()
+    finally:
+        made.end()
+
+
+def test_a_run_killed_while_its_volume_is_mounted_leaves_nothing_mounted(store: Rpod) -> None:
+    store("volume", "create", "--driver", "image", "--opt", "image=bb", "iv")
+    for after in (0.05, 0.1, 0.15, 0.2):
+        words = ("run", "-d", "--name", "torn", "--network", "none", "-v", "iv:/v", "bb", "sleep", "100")
+        running = store.start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(after)
+        running.kill()
+        running.wait()
+        store("rm", "-f", "-t", "0", "-i", "torn")
+        assert store("volume", "inspect", "-f", "{{.MountCount}}", "iv") == "0\n"
+        assert store.mounts() == []
+    store("volume", "rm", "iv")

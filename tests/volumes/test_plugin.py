@@ -38,8 +38,11 @@ def answering(tmp_path: Path, answer: bytes) -> Plugin:
 
     def serve() -> None:
         connection, _address = server.accept()
-        with connection, server:
-            connection.recv(65536)
+        with connection, server, connection.makefile("rb") as asked:
+            length = 0
+            while (line := asked.readline()) not in (b"\r\n", b""):
+                length = int(line.split()[1]) if line.startswith(b"Content-Length") else length
+            asked.read(length)
             connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + answer)
 
     threading.Thread(target=serve, daemon=True).start()
