@@ -66,9 +66,8 @@ def _sign(paths: Paths, image: str, signer: Signer, options: SignOptions) -> Non
         raise Refused(
             f"{image} is not a multi-architecture image (manifest type {media_type})", remedy="leave out --all"
         )
-    there = opened.reference or reference
-    store = options.directory or store_directory(read_registries_d().staging(registry_scopes(there)))
-    deposit = LookasideDeposit(os.path.abspath(store), there.repository)
+    store = options.directory or store_directory(read_registries_d().staging(registry_scopes(reference)))
+    deposit = LookasideDeposit(os.path.abspath(store), reference.repository)
     digests = [of_bytes(data)]
     if options.every:
         digests += [entry.digest for entry in parse_index(data, media_type).manifests]

@@ -134,6 +134,34 @@ def timeless(files: dict[str, dict[str, object]]) -> dict[str, dict[str, object]
     return kept
 
 
+def contents(layout: Path) -> list[dict[str, object]]:
+    """Return the files of the table of contents of an image's one layer, without where their bytes are."""
+    from rootless_pod.storage.compress import zstd_module
+
+    (manifest,) = json.loads((layout / "index.json").read_text())["manifests"]
+    (layer,) = json.loads(blob(layout, manifest["digest"]))["layers"]
+    (position,) = {value for key, value in layer["annotations"].items() if key.endswith("manifest-position")}
+    start, size, _plain, _kind = map(int, position.split(":"))
+    packed = blob(layout, layer["digest"])[start : start + size]
+    places = ("accesstime", "changetime", "offset", "endOffset", "chunkSize", "chunkDigest")
+    entries = json.loads(zstd_module().decompress(packed))["entries"]
+    files = [one for one in entries if one["type"] != "chunk"]
+    return [{key: value for key, value in one.items() if key not in places} for one in files]
+
+
+def blob(layout: Path, digest: str) -> bytes:
+    return (layout / "blobs" / digest.replace(":", "/")).read_bytes()
+
+
+def test_the_table_of_contents_is_the_one_podman_writes(rpod: Rpod, podman: Podman, tree: Path, tmp_path: Path) -> None:
+    ours, theirs = rpod("import", "-q", str(tree)).strip(), podman("import", "-q", str(tree)).strip()
+    packed = ("push", "-q", "--compression-format", "zstd:chunked")
+    rpod(*packed, ours, f"oci:{tmp_path}/ours:x")
+    podman(*packed, theirs, f"oci:{tmp_path}/theirs:x")
+    assert contents(tmp_path / "ours") == contents(tmp_path / "theirs")
+    assert len(contents(tmp_path / "ours")) == len(FILES) + 4
+
+
 @pytest.mark.covers("push --compression-format")
 def test_zstd_chunked_is_a_zstd_layer_to_all_and_in_parts_to_podman(
     rpod: Rpod, podman: Podman, registry: Registry, tree: Path, tmp_path: Path

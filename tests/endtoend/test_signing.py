@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import pty
 import shutil
 import subprocess
 import tempfile
@@ -335,6 +336,32 @@ def test_a_sigstore_key_that_can_t_be_opened_is_refused_before_anything_is_sent(
     assert "no private key of sigstore" in place.rpod.error(*tried, str(key.public), image, target)
     assert "only one of" in place.rpod.error(*tried[:3], "--sign-by", "free@example.org", *key.options(), image, target)
     assert not (place.registry.place / "data/docker/registry/v2/repositories/app").exists()
+
+
+def test_a_passphrase_is_asked_for_on_the_terminal_and_not_shown(place: Place, image: str) -> None:
+    place.configure("default-docker:\n  use-sigstore-attachments: true\n")
+    key = SigstoreKey(place.room)
+    argv = place.rpod.argv(
+        "push", "-q", "--tls-verify=false", "--sign-by-sigstore-private-key", str(key.private), image,
+        f"{place.address}/app:1",
+    )  # fmt: skip
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(argv[0], argv, place.rpod.env)  # noqa: S606 - nothing else runs here
+    said = b""
+    while b"Passphrase for key" not in said or not said.endswith(b": "):
+        said += os.read(terminal, 4096)
+    os.write(terminal, f"{PASSPHRASE}\n".encode())
+    try:
+        while more := os.read(terminal, 4096):
+            said += more
+    except OSError:
+        pass  # the other end is closed: EIO
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, said
+    assert PASSPHRASE.encode() not in said
+    place.trust(type="sigstoreSigned", keyPath=str(key.public))
+    assert place.rpod_takes("app:1")
 
 
 def test_a_file_of_parameters_names_the_sigstore_key(place: Place, image: str) -> None:

@@ -5,6 +5,7 @@ A signature by the same key for the same name and manifest is replaced; all othe
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import os
@@ -13,7 +14,7 @@ from functools import partial
 from urllib.parse import unquote, urlsplit
 
 from rootless_pod import jsontext
-from rootless_pod.errors import NotFound, Refused
+from rootless_pod.errors import NotFound, Refused, RpodError
 from rootless_pod.image.layout import disk_error
 from rootless_pod.image.registry.source import RegistrySource
 from rootless_pod.image.source import read_small
@@ -85,16 +86,22 @@ class LookasideDeposit(Deposit):
             os.makedirs(directory, exist_ok=True)
             lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as cause:
-            raise disk_error(cause, f"cannot make {directory}", self._base) from cause
+            raise self._fault(cause, directory) from cause
         try:
             # Two pushes of one image must not take the same number.
             fcntl.flock(lock, fcntl.LOCK_EX)
             path = f"{directory}/signature-{_number(read_files(directory), signer, claim, directory)}"
             write_bytes(path, format_stored(signer.sign(claim)), mode=0o644)
         except OSError as cause:
-            raise disk_error(cause, f"cannot write a signature into {directory}", self._base) from cause
+            raise self._fault(cause, directory) from cause
         finally:
             os.close(lock)
+
+    def _fault(self, cause: OSError, directory: str) -> RpodError:
+        fault = disk_error(cause, f"cannot write a signature into {directory}", self._base)
+        if cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            fault.remedy = f"make {self._base} writable, or name another lookaside-staging in registries.d"
+        return fault
 
 
 def _number(found: tuple[Signature, ...], signer: Signer, claim: Claim, shown: str) -> int:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from nacl.secret import SecretBox
 
-from rootless_pod.errors import Corrupt, NotFound, Refused, RpodError
+from rootless_pod.errors import Corrupt, HostUnready, NotFound, Refused, RpodError
 from rootless_pod.image.trust import privatekey
 from rootless_pod.image.trust.deposit import LookasideDeposit, store_directory
 from rootless_pod.image.trust.params import read_params
@@ -159,6 +159,14 @@ def test_a_store_that_is_full_takes_no_more(tmp_path, signer):
     assert signer.made == 0
 
 
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_a_store_that_can_t_be_written_is_named_with_what_helps(tmp_path, signer):
+    (tmp_path / "store").mkdir(mode=0o555)
+    with pytest.raises(HostUnready, match="store/team/b@sha256") as caught:
+        LookasideDeposit(str(tmp_path / "store"), "team/b").put(signer, CLAIM, top=True)
+    assert "lookaside-staging" in str(caught.value.remedy)
+
+
 def test_staging_comes_before_the_place_that_is_read(tmp_path):
     (tmp_path / "a.yaml").write_text(
         "default-docker:\n  lookaside: https://a.org\n"
@@ -186,10 +194,11 @@ def test_gpg_signs_and_says_who_did(gpg, monkeypatch):
     assert key == gpg.fingerprint("release@example.org")
     message = program.sign(b"payload", key)
     assert program.open_signed(message) == program.Opened(payload=b"payload", fingerprint=key)
-    assert program.open_signed(message[:-9] + b"x" + message[-8:]) is None
+    damaged = message[:-9] + bytes([message[-9] ^ 1]) + message[-8:]
+    assert program.open_signed(damaged) is None
     with pytest.raises(NotFound, match="nobody"):
         program.find_secret_key("nobody@example.org")
-    with pytest.raises(RpodError, match="means 3 keys"):
+    with pytest.raises(RpodError, match=r"means \d+ keys"):
         program.find_secret_key("example.org")
 
 
