@@ -132,7 +132,7 @@ def sign(payload: bytes) -> bytes:
     numbers = key.public_key().public_numbers()
     jwk = {
         "crv": "P-256",
-        "kid": _key_id(key.public_key()),
+        "kid": key_id(key.public_key()),
         "kty": "EC",
         "x": _base64(numbers.x.to_bytes(32)),
         "y": _base64(numbers.y.to_bytes(32)),
@@ -145,7 +145,7 @@ def sign(payload: bytes) -> bytes:
     return b"".join((body, b',"signatures":[', jsontext.dumps(signature).encode(), b"]", tail))
 
 
-def _key_id(key: Any) -> str:
+def key_id(key: Any) -> str:
     """Return libtrust's name of a key: 240 bits of its digest in groups of four."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
