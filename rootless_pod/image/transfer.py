@@ -254,7 +254,11 @@ class _Move:
     def _kind(self, layer: Descriptor) -> str:
         if self.options.preserve_digests and not self.options.compression.kind:
             return ""
-        return self.options.compression.wanted(layer, packs=self.options.packs and self.destination.packs)
+        kind = self.options.compression.wanted(layer, packs=self.options.packs and self.destination.packs)
+        if not kind and self.options.manifest_format in ("v2s1", "v2s2") and not mediatype.is_foreign(layer.media_type):
+            # Docker's manifests know no zstd.
+            return "gzip" if mediatype.layer_compression(layer.media_type) == "zstd" else ""
+        return kind
 
     def _bring(self, blobs: tuple[Descriptor, ...], progress: Progress | None = None) -> tuple[Descriptor, ...]:
         """Bring blobs, several at once; return their descriptors at the destination."""

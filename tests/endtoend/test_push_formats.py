@@ -52,7 +52,7 @@ def test_a_manifest_of_schema_1_is_taken_by_registry_skopeo_and_podman(
     rpod: Rpod, podman: Podman, old: Registry, image: str, tmp_path: Path
 ) -> None:
     target, digest = f"{old.address}/team/app:7", tmp_path / "digest"
-    options = ["--tls-verify=false", "--format", "v2s1", "--compression-format", "gzip", "--digestfile", str(digest)]
+    options = ["--tls-verify=false", "--format", "v2s1", "--digestfile", str(digest)]
     rpod("push", "-q", *options, image, target)
     raw = json.loads(skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{target}"))
     assert (raw["schemaVersion"], raw["name"], raw["tag"]) == (1, "team/app", "7")
@@ -71,7 +71,7 @@ def test_a_manifest_of_schema_1_is_taken_by_registry_skopeo_and_podman(
     assert config["RootFS"] == ours["RootFS"]
     assert config["Config"]["Cmd"] == ours["Config"]["Cmd"]
     theirs = podman("pull", "-q", "--tls-verify=false", target).strip()
-    rpod("push", "-q", "--tls-verify=false", "--format", "v2s2", "--compression-format", "gzip", image, f"{target}-new")
+    rpod("push", "-q", "--tls-verify=false", "--format", "v2s2", image, f"{target}-new")
     new = podman("pull", "-q", "--tls-verify=false", f"{target}-new").strip()
     assert "/etc/passwd" in {f"/{name.lstrip('./')}" for name in podman.read_tree(new)}
     assert podman.read_tree(theirs) == podman.read_tree(new)
@@ -84,7 +84,7 @@ def test_schema_1_is_refused_where_it_has_no_place(rpod: Rpod, image: str, tmp_p
         assert "schema 1" in rpod.error(*tried, image, f"{kind}:{tmp_path}/out-{kind}:x/y:1")
     assert not list(tmp_path.glob("out-*"))
     assert "zstd" in rpod.error(*tried, "--compression-format", "zstd", image, f"dir:{tmp_path}/dir")
-    rpod(*tried, "--compression-format", "gzip", image, f"dir:{tmp_path}/dir")
+    rpod(*tried, image, f"dir:{tmp_path}/dir")
     assert json.loads((tmp_path / "dir/manifest.json").read_text())["schemaVersion"] == 1
 
 
