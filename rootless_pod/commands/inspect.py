@@ -95,7 +95,7 @@ def _look(call: Call, name: str) -> dict[str, Any]:
 
 
 def _network(call: Call, name: str) -> dict[str, Any]:
-    from rootless_pod.commands.network_rows import as_json, for_template
+    from rootless_pod.commands.network_rows import for_template, inspected
     from rootless_pod.commands.table import wants_json
     from rootless_pod.network.definitions import Networks
 
@@ -105,7 +105,7 @@ def _network(call: Call, name: str) -> dict[str, Any]:
         if call.text("type") == "network":
             raise
         raise NotFound(f"no such object: {name!r}", remedy="see what is there: rpod ps -a; rpod images") from cause
-    return as_json(found) if wants_json(call.text("format")) else for_template(found)
+    return inspected(call.paths, found) if wants_json(call.text("format")) else for_template(found)
 
 
 def _container(call: Call, container: Container) -> dict[str, Any]:

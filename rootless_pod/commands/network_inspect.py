@@ -20,7 +20,7 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Print those that are found; say which are not."""
-    from rootless_pod.commands.network_rows import as_json, for_template
+    from rootless_pod.commands.network_rows import for_template, inspected
     from rootless_pod.commands.report import report
     from rootless_pod.commands.table import wants_json
     from rootless_pod.commands.template import pretty_json, print_values
@@ -34,7 +34,7 @@ def main(call: Call) -> int:
         except RpodError as error:
             faults.append(error)
     if wants_json(call.text("format") or "json"):
-        sys.stdout.write(pretty_json([as_json(one) for one in found]) + "\n")
+        sys.stdout.write(pretty_json([inspected(call.paths, one) for one in found]) + "\n")
     else:
         for one in found:
             print_values(call.text("format"), for_template(one))

@@ -12,12 +12,32 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rootless_pod.network.definition import Network
+    from rootless_pod.network.lease import Lease
+    from rootless_pod.paths import Paths
 
     Test = Callable[[Network], bool]
 
 LIST_KEYS = ("dangling", "driver", "id", "label", "label!", "name", "until")
 PRUNE_KEYS = ("label", "label!", "until")
 _SHORT_ID = 12
+
+
+def inspected(paths: Paths, network: Network) -> dict[str, Any]:
+    """Return podman's object, with the containers that have addresses now if there are any, as since podman 5.0."""
+    from rootless_pod.network.lease import read_leases
+
+    holders = {one.container: _holder(network, one) for one in read_leases(paths, network.name)}
+    return Struct({**as_json(network), **({"containers": Map(holders)} if holders else {})})
+
+
+def _holder(network: Network, lease: Lease) -> Struct:
+    gateways = {":" in one.subnet: one.gateway for one in network.subnets}
+    subnets = []
+    for address in lease.addresses:
+        gateway = gateways.get(":" in address, "")
+        subnets.append(Struct({"ipnet": address, **({"gateway": gateway} if gateway else {})}))
+    interface = Struct({"subnets": subnets, "mac_address": lease.mac})
+    return Struct({"name": lease.name, "interfaces": Map({lease.interface: interface})})
 
 
 def as_json(network: Network) -> dict[str, Any]:

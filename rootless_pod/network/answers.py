@@ -125,8 +125,9 @@ def _finish(
 ) -> bytes:
     response = dns.message.make_response(query, recursion_available=True)
     response.set_rcode(code)
-    if texts:
+    if code in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
         response.flags |= dns.flags.AA
+    if texts:
         owner = query.question[0].name
         response.answer.append(dns.rrset.from_text(owner, TTL_SECONDS, dns.rdataclass.IN, kind, *texts))
     try:

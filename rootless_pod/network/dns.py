@@ -57,24 +57,28 @@ def decide_resolv(
     helper's address that passes queries to the host's resolver, ``shares_host`` whether the host's loopback is the
     container's. As podman does: what is given on the command line replaces that part; the forwarder comes first,
     then the host's servers that can be reached. No public server is ever added. ``named``: what the named networks
-    of the container say, in place of the forwarder, which is taken where nobody else can be asked.
+    of the container say, in place of all others; where they answer no names, the forwarder comes last.
 
     Raises:
         Usage: ``--dns`` is no address, or a search domain is too long or has blanks.
     """
-    if request.dns:
-        for address in request.dns:
-            _check_address(address)
+    for address in request.dns:
+        _check_address(address)
+    if named is not None and named.nameservers:
+        # No other beside it, which would not know the containers: musl asks all at once and believes the first answer.
+        # It asks the servers of --dns itself.
+        nameservers = named.nameservers
+    elif request.dns:
         nameservers = request.dns
     elif shares_host:
         nameservers = host.nameservers
     else:
         reachable = tuple(address for address in host.nameservers if not is_local_to_host(address))
         if named is not None:
-            nameservers = (*named.nameservers, *reachable) or ((forwarder,) if forwarder else ())
+            nameservers = reachable or ((forwarder,) if forwarder else ())
         else:
             nameservers = (forwarder, *reachable) if forwarder else reachable
-    search = host.search if named is None or request.dns else (*named.search, *host.search)
+    search = host.search if named is None else (*named.search, *host.search)
     if request.dns_search:
         search = _given_search(request.dns_search)
     return Resolv(

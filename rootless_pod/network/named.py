@@ -40,6 +40,7 @@ class NamedAttachment(Attachment):
         self._alive_fd = -1
         self._way_out: shared.WayOut | None = None
         self._served: tuple[Network, ...] = ()
+        self._resolver_fd = -1
         self._ports: Helper | None = None
 
     @property
@@ -61,7 +62,11 @@ class NamedAttachment(Attachment):
                 self._way_out.start()
             active = bridges.active_networks(paths, *(network for _join, network in joined))
             bridges.connect(shared.netns_path(paths), self.status.netns_path or "", cables, active)
-        self._served = tuple(network for _join, network in joined)
+        self._served = tuple(network for _join, network in joined if network.dns_enabled and network.subnets)
+        if self._served:
+            from rootless_pod.network.resolver_start import start_ahead
+
+            self._resolver_fd = start_ahead(paths, shared.netns_path(paths))
         self.status = _with_addresses(self.status, cables)
 
     def forward(self, bundle: str, publish: tuple[PortMapping, ...]) -> None:
@@ -79,7 +84,8 @@ class NamedAttachment(Attachment):
         try:
             if self._way_out is not None:
                 self._way_out.wait_ready()
-            have_names(self._paths, self._served)
+            ahead, self._resolver_fd = self._resolver_fd, -1
+            have_names(self._paths, self._served, ahead=ahead)
             if self._ports is not None:
                 from rootless_pod.network import forward
 
@@ -95,9 +101,10 @@ class NamedAttachment(Attachment):
             self._way_out.close()
         if self._ports is not None:
             self._ports.close()
-        if self._alive_fd >= 0:
-            os.close(self._alive_fd)
-            self._alive_fd = -1
+        for fd in (self._alive_fd, self._resolver_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._alive_fd = self._resolver_fd = -1
         super().close()
 
     def abort(self) -> None:
@@ -202,8 +209,8 @@ def connect(
             os.close(alive_fd)
 
 
-def have_names(paths: Paths, networks: tuple[Network, ...]) -> None:
-    """Have the names of containers answered on those of ``networks`` that have names.
+def have_names(paths: Paths, networks: tuple[Network, ...], *, ahead: int = -1) -> None:
+    """Have the names of containers answered on those of ``networks`` that have names; ``ahead``: of ``start_ahead``.
 
     Raises:
         HostUnready, ProgramFailed: the process that does it can't be had.
@@ -214,7 +221,9 @@ def have_names(paths: Paths, networks: tuple[Network, ...]) -> None:
 
             server = str(shared.helper_of(paths).get("dns") or "")
             upstream = (server,) if server else ()
-            ensure_resolver(paths, network.name, netns_path=shared.netns_path(paths), upstream=upstream)
+            place = shared.netns_path(paths)
+            ensure_resolver(paths, network.name, netns_path=place, upstream=upstream, ahead=ahead)
+            ahead = -1
 
 
 def disconnect(paths: Paths, network: str, *, container_id: str, netns_path: str) -> None:

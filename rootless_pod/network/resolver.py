@@ -15,6 +15,8 @@ import sys
 from rootless_pod import jsontext
 from rootless_pod.linux import capabilities, namespaces, process
 from rootless_pod.network.answers import LARGEST_SIZE, Forward, decide, failure
+from rootless_pod.network.dns import is_local_to_host
+from rootless_pod.network.resolv import read_host_resolv
 from rootless_pod.network.upstream import ask, read_message
 from rootless_pod.network.watched import Watched
 from rootless_pod.paths import Paths
@@ -179,8 +181,14 @@ class Resolver:
             elif found is not None:
                 self._keep(self._forward(udp, wire, source, found))
 
+    def _servers(self, to: Forward) -> tuple[str, ...]:
+        """Return whom to ask: the asker's own servers, else those told us, else the host's as they are now."""
+        if to.servers or self._upstream:
+            return to.servers or self._upstream
+        return tuple(one for one in read_host_resolv().nameservers if not is_local_to_host(one))
+
     async def _forward(self, udp: socket.socket, wire: bytes, source: Any, to: Forward) -> None:
-        answer = await ask(wire, to.servers or self._upstream, stream=False)
+        answer = await ask(wire, self._servers(to), stream=False)
         _send(udp, answer or failure(wire, _SERVFAIL), source)
 
     async def _connection(self, network: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -193,7 +201,7 @@ class Resolver:
                     wire = await read_message(reader)
                 found = self._decide(wire, network, source, stream=True)
                 if isinstance(found, Forward):
-                    answer = await ask(wire, found.servers or self._upstream, stream=True)
+                    answer = await ask(wire, self._servers(found), stream=True)
                     found = answer or failure(wire, _SERVFAIL)
                 if found is None:
                     return
@@ -224,6 +232,8 @@ class Resolver:
             self.done.set()
         if self.done.is_set():
             return {"state": "ending"}
+        if "network" not in request:
+            return {"state": "here"}
         self._upstream = tuple(str(one) for one in request["upstream"])
         self._watched.refresh()
         await self._apply()

@@ -19,31 +19,43 @@ if TYPE_CHECKING:
 MODULE = "rootless_pod.network.resolver"
 _SECONDS = 10.0
 _ANSWER_SECONDS = 5.0
+_LOG_BYTES = 1_000_000
 
 
-def ensure_resolver(paths: Paths, network: str, *, netns_path: str, upstream: tuple[str, ...]) -> None:
+def start_ahead(paths: Paths, netns_path: str) -> int:
+    """Start the process unless one is there, and don't wait; return what ``ensure_resolver`` takes as ``ahead``.
+
+    Raises:
+        HostUnready: dnspython is not installed.
+    """
+    directory = _make_place(paths)
+    if _ask(directory, {"netns": _namespace_of(netns_path)}).get("state") == "here":
+        return -1
+    return _start(paths, directory, netns_path)
+
+
+def ensure_resolver(paths: Paths, network: str, *, netns_path: str, upstream: tuple[str, ...], ahead: int = -1) -> None:
     """Return when names are answered at the gateway of ``network``, which has a lease.
 
     Call it inside the user's namespace. ``netns_path``: the shared network namespace; ``upstream``: the servers that
-    are reached from there. A process of another namespace ends, and is replaced.
+    are reached from there, () for the host's. A process of another namespace ends, and is replaced. ``ahead``, of
+    ``start_ahead``, is closed.
 
     Raises:
         HostUnready: dnspython is not installed.
         ProgramFailed: it can't be had.
     """
-    directory = f"{paths.bootroot}/resolver"
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    found = os.stat(netns_path)
-    request = {"network": network, "netns": f"{found.st_dev}:{found.st_ino}", "upstream": list(upstream)}
+    directory = _make_place(paths)
+    request = {"network": network, "netns": _namespace_of(netns_path), "upstream": list(upstream)}
     deadline = time.monotonic() + _SECONDS
-    said = ""
+    said = _first_word(directory, ahead) if ahead >= 0 else ""
     while time.monotonic() < deadline:
         answer = _ask(directory, request)
         if answer.get("state") == "served":
             return
         if answer.get("state") == "fault":
             raise ProgramFailed(f"names of network {network} are not answered: {answer.get('reason')}")
-        said = _start(paths, directory, netns_path)
+        said = _first_word(directory, _start(paths, directory, netns_path))
         if said not in ("ready", "busy"):
             break
         if said == "busy":
@@ -52,6 +64,17 @@ def ensure_resolver(paths: Paths, network: str, *, netns_path: str, upstream: tu
         f"the resolver of named networks does not start: {said or 'it does not answer'}",
         remedy=f"see {directory}/log; without names: rpod network create --disable-dns",
     )
+
+
+def _make_place(paths: Paths) -> str:
+    directory = f"{paths.bootroot}/resolver"
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    return directory
+
+
+def _namespace_of(path: str) -> str:
+    found = os.stat(path)
+    return f"{found.st_dev}:{found.st_ino}"
 
 
 def _ask(directory: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -75,42 +98,45 @@ def _ask(directory: str, request: dict[str, Any]) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _start(paths: Paths, directory: str, netns_path: str) -> str:
-    """Start the process and return its first word, or what it died of."""
+def _start(paths: Paths, directory: str, netns_path: str) -> int:
+    """Start the process and return the pipe on which it says its first word."""
     require_dnspython()
-    log_path = f"{directory}/log"
-    log_fd = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    if os.fstat(log_fd).st_size > 1_000_000:
+    log_fd = os.open(f"{directory}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    if os.fstat(log_fd).st_size > _LOG_BYTES:
         os.ftruncate(log_fd, 0)
     netns_fd = os.open(netns_path, os.O_RDONLY | os.O_CLOEXEC)
     ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
     words = ("--root", paths.graphroot, "--runroot", paths.runroot, paths.boot_id)
     try:
-        try:
-            spawn(
-                (sys.executable, "-m", MODULE, *words),
-                fds={1: log_fd, 2: log_fd, 3: ready_write, 4: netns_fd},
-                env=_environment(),
-                new_session=True,
-            )
-        finally:
-            for fd in (log_fd, netns_fd, ready_write):
-                os.close(fd)
-        said = _read_line(ready_read)
-    finally:
+        spawn(
+            (sys.executable, "-m", MODULE, *words),
+            fds={1: log_fd, 2: log_fd, 3: ready_write, 4: netns_fd},
+            env=_environment(),
+            new_session=True,
+        )
+    except BaseException:
         os.close(ready_read)
-    if said:
-        return said
-    with open(log_path, errors="replace") as file:
-        return "; ".join(file.read().strip().splitlines()[-1:]) or "it ended at once"
+        raise
+    finally:
+        for fd in (log_fd, netns_fd, ready_write):
+            os.close(fd)
+    return ready_read
 
 
-def _read_line(fd: int) -> str:
+def _first_word(directory: str, fd: int) -> str:
+    """Return what the process says first, or what it died of; the pipe is closed."""
     import select
 
     poller = select.poll()
     poller.register(fd, select.POLLIN)
-    return os.read(fd, 100).decode().strip() if poller.poll(_SECONDS * 1000) else ""
+    try:
+        said = os.read(fd, 100).decode().strip() if poller.poll(_SECONDS * 1000) else ""
+    finally:
+        os.close(fd)
+    if said:
+        return said
+    with open(f"{directory}/log", errors="replace") as file:
+        return "; ".join(file.read().strip().splitlines()[-1:]) or "it ended at once"
 
 
 def require_dnspython() -> None:

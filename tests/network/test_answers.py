@@ -147,7 +147,7 @@ def test_a_damaged_query_gets_an_answer_a_server_or_silence(changes, end):
 
 
 def test_an_answer_belongs_to_a_query_by_id_and_question():
-    query = dns.message.make_query("Example.com", "A")
+    query = dns.message.make_query("Example.com", "A", id=0x1234)
     response = dns.message.make_response(query).to_wire()
     assert fits(response, query.to_wire())
     assert fits(response.lower(), query.to_wire())

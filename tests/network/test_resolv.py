@@ -67,6 +67,22 @@ def test_the_command_line_replaces_each_part_by_itself():
     assert decided == Resolv(nameservers=("192.0.2.1",), search=("a.example",), options=("ndots:5",))
 
 
+def test_on_named_networks_their_server_is_the_only_one():
+    named = Resolv(nameservers=("10.89.0.1",), search=("dns.podman",))
+    host = Resolv(nameservers=("192.0.2.1",), search=("lan",))
+    for request in (NetworkRequest(), NetworkRequest(dns=("192.0.2.53",))):
+        decided = decide_resolv(request, host, forwarder=None, shares_host=False, named=named)
+        assert decided == Resolv(nameservers=("10.89.0.1",), search=("dns.podman", "lan"))
+
+
+def test_named_networks_without_names_leave_the_hosts_servers():
+    host = Resolv(nameservers=("192.0.2.1",), search=("lan",))
+    decided = decide_resolv(NetworkRequest(), host, forwarder="10.0.2.3", shares_host=False, named=Resolv())
+    assert decided == host
+    bare = decide_resolv(NetworkRequest(), Resolv(), forwarder="10.0.2.3", shares_host=False, named=Resolv())
+    assert bare.nameservers == ("10.0.2.3",)
+
+
 def test_a_dot_means_no_search_domain():
     host = Resolv(search=("lan",))
     assert decide_resolv(NetworkRequest(dns_search=(".",)), host, forwarder=None, shares_host=False).search == ()

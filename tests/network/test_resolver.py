@@ -19,7 +19,7 @@ from rootless_pod.linux import namespaces, procfs
 from rootless_pod.linux.capabilities import bits_of, status_bits
 from rootless_pod.network.definition import Network, Subnet
 from rootless_pod.network.lease import Lease
-from rootless_pod.network.resolver_start import ensure_resolver
+from rootless_pod.network.resolver_start import ensure_resolver, start_ahead
 from rootless_pod.paths import Paths
 from rootless_pod.state.record import write_record
 
@@ -180,6 +180,18 @@ def test_other_names_are_asked_for_outside_over_the_same_protocol(places):
     assert world.ask("many.example.com").flags & dns.flags.TC
     assert len(world.addresses("many.example.com", how=dns.query.tcp)) == 99
     assert world.ask("mute.example.com").rcode() == dns.rcode.SERVFAIL
+
+
+def test_one_started_ahead_is_the_one_that_is_used(places):
+    world = World(places)
+    world.network("red", 1)
+    world.lease("red", "web", "127.0.1.5")
+    ahead = start_ahead(world.paths, NETNS)
+    started = world.pids()
+    ensure_resolver(world.paths, "red", netns_path=NETNS, upstream=(), ahead=ahead)
+    assert world.pids() == started
+    assert len(started) == 1
+    assert start_ahead(world.paths, NETNS) == -1
 
 
 def test_it_keeps_no_power_but_to_bind_its_port(places):
