@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from rootless_pod.commands.declare import Argument, Call, Command, flag, text, texts
+from rootless_pod.commands.pairs import parse_pairs
 from rootless_pod.errors import Refused, Usage
 
 TYPE_CHECKING = False
@@ -61,7 +62,7 @@ def _wanted(call: Call) -> Wanted:
 
     _check_driver(call.text("driver"))
     ipam_driver = _check_ipam(call.text("ipam_driver"), subnets=call.texts("subnet"))
-    options, interface = check_options(_pairs(call.texts("opt"), "--opt"))
+    options, interface = check_options(parse_pairs(call.texts("opt"), "--opt"))
     servers = tuple(check_server(one) for one in call.texts("dns"))
     names = not call.flag("disable_dns") and ipam_driver != "none"
     if servers and not names:
@@ -78,7 +79,7 @@ def _wanted(call: Call) -> Wanted:
         internal=call.flag("internal"),
         dns_enabled=names,
         dns_servers=servers,
-        labels=_pairs(call.texts("label"), "--label"),
+        labels=parse_pairs(call.texts("label"), "--label"),
         options=options,
         ipam_driver=ipam_driver,
     )
@@ -125,13 +126,3 @@ def _subnets(call: Call) -> tuple[Subnet, ...]:
         )
         for at, subnet in enumerate(subnets)
     )
-
-
-def _pairs(words: tuple[str, ...], option: str) -> dict[str, str]:
-    pairs = {}
-    for word in words:
-        key, _, value = word.partition("=")
-        if not key:
-            raise Usage(f"{option} {word!r} is not KEY=VALUE", remedy=f"write {option} KEY=VALUE")
-        pairs[key] = value
-    return pairs

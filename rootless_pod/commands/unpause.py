@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from rootless_pod.commands.context import context_of
 from rootless_pod.commands.declare import Argument, Call, Command, flag
-from rootless_pod.commands.selection import CIDFILE, FILTER, LATEST, for_each, selected, shown
+from rootless_pod.commands.selection import CIDFILE, FILTER, LATEST, for_each_in
 
 COMMAND = Command(
     name="unpause",
@@ -21,10 +20,4 @@ def main(call: Call) -> int:
     from rootless_pod.container.pause import unpause
     from rootless_pod.container.status import PAUSED
 
-    context = context_of(call)
-
-    def act(container_id: str) -> str:
-        unpause(context, container_id)
-        return shown(call, container_id)
-
-    return for_each(selected(call, among=lambda one: one.status.name == PAUSED), act)
+    return for_each_in(call, PAUSED, unpause)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from rootless_pod.commands.declare import Argument, Call, Command, Option, flag, texts
-from rootless_pod.errors import Usage
+from rootless_pod.commands.pairs import parse_pairs
 
 COMMAND = Command(
     name="create",
@@ -39,7 +39,7 @@ COMMAND = Command(
 def main(call: Call) -> int:
     """Create it and print its name."""
     name, driver, exist_ok = call.one("name") or None, call.text("driver") or "local", call.flag("ignore")
-    options, labels = _pairs(call.texts("opt"), "--opt"), _pairs(call.texts("label"), "--label")
+    options, labels = parse_pairs(call.texts("opt"), "--opt"), parse_pairs(call.texts("label"), "--label")
     if driver == "image":
         from rootless_pod.commands.context import context_of
         from rootless_pod.container.volume_images import create_on_image
@@ -55,13 +55,3 @@ def main(call: Call) -> int:
         made = create(call.paths, name, labels=labels, exist_ok=exist_ok)
     sys.stdout.write(f"{made.name}\n")
     return 0
-
-
-def _pairs(words: tuple[str, ...], option: str) -> dict[str, str]:
-    pairs = {}
-    for word in words:
-        key, _equals, value = word.partition("=")
-        if not key:
-            raise Usage(f"{option} {word!r} is not KEY=VALUE", remedy=f"write {option} KEY=VALUE")
-        pairs[key] = value
-    return pairs

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from rootless_pod.commands.declare import Argument, Call, Command
 from rootless_pod.commands.image_mount import require_inside
-from rootless_pod.errors import RpodError
+from rootless_pod.commands.selection import for_each
 
 COMMAND = Command(
     name="mount",
@@ -28,19 +26,13 @@ def main(call: Call) -> int:
     from rootless_pod.volumes.volume import find, is_driven
 
     require_inside("volume mount")
-    code = 0
-    for word in call.many("volume"):
-        try:
-            volume = find(call.paths, word)
-            path = volume.path
-            if is_driven(call.paths, volume.name):
-                path = hold(call.paths, volume, BY_HAND)
-                emit(call.paths, "volume", "mount", id="", name=volume.name)
-        except RpodError as error:
-            from rootless_pod.commands.report import report
 
-            sys.stdout.flush()
-            code = report(error)
-            continue
-        sys.stdout.write(f"{path}\n")
-    return code
+    def act(word: str) -> str:
+        volume = find(call.paths, word)
+        if not is_driven(call.paths, volume.name):
+            return volume.path
+        path = hold(call.paths, volume, BY_HAND)
+        emit(call.paths, "volume", "mount", id="", name=volume.name)
+        return path
+
+    return for_each(list(call.many("volume")), act)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from rootless_pod.commands.declare import Argument, Call, Command
-from rootless_pod.errors import RpodError
+from rootless_pod.commands.selection import for_each
 
 COMMAND = Command(
     name="unmount",
@@ -22,18 +20,11 @@ def main(call: Call) -> int:
     from rootless_pod.volumes.mounted import BY_HAND, let_go
     from rootless_pod.volumes.volume import find, is_driven
 
-    code = 0
-    for word in call.many("volume"):
-        try:
-            name = find(call.paths, word).name
-            if is_driven(call.paths, name):
-                let_go(call.paths, name, BY_HAND)
-                emit(call.paths, "volume", "unmount", id="", name=name)
-        except RpodError as error:
-            from rootless_pod.commands.report import report
+    def act(word: str) -> str:
+        name = find(call.paths, word).name
+        if is_driven(call.paths, name):
+            let_go(call.paths, name, BY_HAND)
+            emit(call.paths, "volume", "unmount", id="", name=name)
+        return name
 
-            sys.stdout.flush()
-            code = report(error)
-            continue
-        sys.stdout.write(f"{name}\n")
-    return code
+    return for_each(list(call.many("volume")), act)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless_pod.container.identity import new_id, random_name
+from rootless_pod.container.identity import claim_id, reserve_random_name
 from rootless_pod.container.record import ContainerConfig, record_of
 from rootless_pod.container.remove import drop_directory, drop_unborn, remove
 from rootless_pod.container.request import ContainerRequest
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from rootless_pod.container.context import Context
     from rootless_pod.oci.image import Image
     from rootless_pod.state.lock import Lock
-
-_NAME_TRIES = 10
 
 
 def create(
@@ -125,18 +123,11 @@ def _make_volumes(context: Context, request: ContainerRequest) -> None:
 
 
 def _claim_id(context: Context, wanted: str) -> tuple[str, Lock]:
-    """Make the directory of a new container and take its lock: what holds no record and no held lock is swept."""
-    while True:
-        container_id = wanted or new_id()
-        if wanted and os.path.isdir(context.paths.container(wanted)):
-            drop_unborn(context.paths, wanted)
-        os.mkdir(context.paths.container(container_id), 0o700)
-        lock = ContainerLock(context.paths, container_id)
-        try:
-            lock.acquire()
-        except NotFound:
-            continue  # swept before we could lock it
-        return container_id, lock
+    """Make the directory of a new container and take its lock."""
+    paths = context.paths
+    if wanted and os.path.isdir(paths.container(wanted)):
+        drop_unborn(paths, wanted)
+    return claim_id(paths.container, lambda container_id: ContainerLock(paths, container_id), wanted)
 
 
 def _write_cid_file(path: str, container_id: str) -> None:
@@ -162,15 +153,7 @@ def _reserve_name(context: Context, request: ContainerRequest, container_id: str
             drop_unborn(context.paths, held)
         names.reserve(directory, name, container_id, objects=objects)
         return name
-    for _try in range(_NAME_TRIES):
-        name = random_name()
-        try:
-            names.reserve(directory, name, container_id, objects=objects)
-        except Conflict:
-            continue
-        return name
-    names.reserve(directory, container_id[:16], container_id, objects=objects)
-    return container_id[:16]
+    return reserve_random_name(directory, container_id, objects=objects)
 
 
 def _remove_holder(context: Context, name: str) -> None:

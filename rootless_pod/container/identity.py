@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import os
 
+from rootless_pod.errors import Conflict, NotFound
+from rootless_pod.state import names
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless_pod.state.lock import Lock
+
+_NAME_TRIES = 10
 _QUALITIES = (
     "able agile amber ample azure bold brave brisk calm candid clear clever cosy crisp daring deft eager early easy "
     "fair famous fancy fast fine fond free fresh gentle glad golden good grand great green happy hardy honest humble "
@@ -32,3 +42,29 @@ def random_name() -> str:
     quality = qualities[int.from_bytes(first, "big") % len(qualities)]
     noun = nouns[int.from_bytes(second, "big") % len(nouns)]
     return f"{quality}_{noun}_{third.hex()}"
+
+
+def reserve_random_name(directory: str, object_id: str, *, objects: str) -> str:
+    """Take a name nobody has for an object in ``objects``, and return it."""
+    for _try in range(_NAME_TRIES):
+        name = random_name()
+        try:
+            names.reserve(directory, name, object_id, objects=objects)
+        except Conflict:
+            continue
+        return name
+    names.reserve(directory, object_id[:16], object_id, objects=objects)
+    return object_id[:16]
+
+
+def claim_id(place: Callable[[str], str], lock_of: Callable[[str], Lock], wanted: str = "") -> tuple[str, Lock]:
+    """Make the directory of a new object and take its lock: what holds no record and no held lock is swept."""
+    while True:
+        object_id = wanted or new_id()
+        os.mkdir(place(object_id), 0o700)
+        lock = lock_of(object_id)
+        try:
+            lock.acquire()
+        except NotFound:
+            continue  # swept before we could lock it
+        return object_id, lock

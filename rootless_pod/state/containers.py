@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from rootless_pod.errors import NotFound
-from rootless_pod.state.lock import Lock
+from rootless_pod.state.lock import ObjectLock
 from rootless_pod.state.record import read_record, write_record
 
 TYPE_CHECKING = False
@@ -69,7 +69,7 @@ def no_such_container(text: str) -> NotFound:
     return NotFound(f"no container with name or id {text!r}", remedy="see what is there: rpod ps -a")
 
 
-class ContainerLock(Lock):
+class ContainerLock(ObjectLock):
     """A lock of one container; taking it for a container that is gone is ``NotFound``.
 
     ``lock`` guards its state; ``FOREGROUND`` is held by the command that stays with it and means to clean up itself.
@@ -77,16 +77,4 @@ class ContainerLock(Lock):
 
     def __init__(self, paths: Paths, container_id: str, name: str = "lock") -> None:
         """Name the lock file in the container's own directory."""
-        super().__init__(f"{paths.container(container_id)}/{name}")
-        self._container_id = container_id
-
-    def acquire(self, *, wait: bool = True) -> bool:
-        """Take the lock.
-
-        Raises:
-            NotFound: the container was removed meanwhile.
-        """
-        try:
-            return super().acquire(wait=wait)
-        except FileNotFoundError as cause:
-            raise no_such_container(self._container_id[:12]) from cause
+        super().__init__(paths.container(container_id), name, no_such_container)

@@ -7,6 +7,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -65,3 +66,19 @@ class Lock:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+class ObjectLock(Lock):
+    """A lock in the directory of an object; taking it for one that is gone raises what ``gone(id)`` returns."""
+
+    def __init__(self, directory: str, name: str, gone: Callable[[str], Exception], *, shared: bool = False) -> None:
+        """Name the lock file; the directory's name is the object's id."""
+        super().__init__(f"{directory}/{name}", shared=shared)
+        self._gone = gone
+
+    def acquire(self, *, wait: bool = True) -> bool:
+        """Take the lock; raises as said above if the object was removed meanwhile."""
+        try:
+            return super().acquire(wait=wait)
+        except FileNotFoundError as cause:
+            raise self._gone(os.path.basename(os.path.dirname(self.path))[:12]) from cause

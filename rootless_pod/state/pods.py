@@ -9,7 +9,7 @@ import os
 
 from rootless_pod.errors import NotFound
 from rootless_pod.state.containers import is_id
-from rootless_pod.state.lock import Lock
+from rootless_pod.state.lock import ObjectLock
 from rootless_pod.state.record import read_record
 
 TYPE_CHECKING = False
@@ -57,7 +57,7 @@ def no_such_pod(text: str) -> NotFound:
     return NotFound(f"no pod with name or id {text!r}", remedy="see what is there: rpod pod ps")
 
 
-class PodLock(Lock):
+class PodLock(ObjectLock):
     """The lock of one pod: ``shared`` while a container joins it, exclusive while it is made or removed.
 
     Taking it for a pod that is gone is ``NotFound``.
@@ -65,16 +65,4 @@ class PodLock(Lock):
 
     def __init__(self, paths: Paths, pod_id: str, *, shared: bool = False) -> None:
         """Name the lock file in the pod's own directory."""
-        super().__init__(f"{paths.pod(pod_id)}/lock", shared=shared)
-        self._pod_id = pod_id
-
-    def acquire(self, *, wait: bool = True) -> bool:
-        """Take the lock.
-
-        Raises:
-            NotFound: the pod was removed meanwhile.
-        """
-        try:
-            return super().acquire(wait=wait)
-        except FileNotFoundError as cause:
-            raise no_such_pod(self._pod_id[:12]) from cause
+        super().__init__(paths.pod(pod_id), "lock", no_such_pod, shared=shared)

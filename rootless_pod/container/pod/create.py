@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless_pod.container.identity import new_id, random_name
+from rootless_pod.container.identity import claim_id, new_id, reserve_random_name
 from rootless_pod.container.pod import infra, limits
 from rootless_pod.container.pod.record import EXIT_POLICIES, NAMESPACES, PodConfig, PodRequest, record_of
 from rootless_pod.container.pod.tell import tell
@@ -18,9 +18,6 @@ from rootless_pod.state.record import write_record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.container.context import Context
-    from rootless_pod.state.lock import Lock
-
-_NAME_TRIES = 10
 
 
 def create(context: Context, request: PodRequest) -> PodConfig:
@@ -38,7 +35,7 @@ def create(context: Context, request: PodRequest) -> PodConfig:
     if request.id_file and os.path.exists(request.id_file):
         raise Conflict(f"pod id file {request.id_file} exists already", remedy=f"rm {request.id_file}")
     pods.prepare(context.paths)
-    pod_id, lock = _claim_id(context)
+    pod_id, lock = claim_id(context.paths.pod, lambda pod_id: PodLock(context.paths, pod_id))
     with lock, Undo() as undo:
         undo.push(_drop_directory, context.paths.pod(pod_id))
         name = _reserve_name(context, request, pod_id)
@@ -119,19 +116,6 @@ def _without_infra(request: PodRequest) -> PodRequest:
     return request
 
 
-def _claim_id(context: Context) -> tuple[str, Lock]:
-    """Make the directory of a new pod and take its lock: what holds no record and no held lock is swept."""
-    while True:
-        pod_id = new_id()
-        os.mkdir(context.paths.pod(pod_id), 0o700)
-        lock = PodLock(context.paths, pod_id)
-        try:
-            lock.acquire()
-        except NotFound:
-            continue  # swept before we could lock it
-        return pod_id, lock
-
-
 def _reserve_name(context: Context, request: PodRequest, pod_id: str) -> str:
     directory, objects = context.paths.names(pods.KIND), context.paths.pods
     if request.name:
@@ -147,15 +131,7 @@ def _reserve_name(context: Context, request: PodRequest, pod_id: str) -> str:
             drop_unborn(context.paths, held)
         _reserve(directory, request.name, pod_id, objects=objects)
         return request.name
-    for _try in range(_NAME_TRIES):
-        name = random_name()
-        try:
-            _reserve(directory, name, pod_id, objects=objects)
-        except Conflict:
-            continue
-        return name
-    _reserve(directory, pod_id[:16], pod_id, objects=objects)
-    return pod_id[:16]
+    return reserve_random_name(directory, pod_id, objects=objects)
 
 
 def _reserve(directory: str, name: str, pod_id: str, *, objects: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rootless_pod.errors import HostUnready, Refused
+from rootless_pod.errors import Refused
 from rootless_pod.frozen import Frozen
+from rootless_pod.image.trust.yamlfile import load
 
 _NEEDS_NETWORK = {
     "fulcio": "signing with a certificate of Fulcio needs its servers and those of an identity provider",
@@ -25,19 +26,7 @@ def read_params(path: str) -> Params:
         Refused: it can't be read, is not valid, or asks for what rpod does not do.
         HostUnready: PyYAML is not installed.
     """
-    try:
-        import yaml
-    except ImportError as cause:
-        raise HostUnready(
-            f"the Python package PyYAML is not installed: {path} can't be read", remedy="run: pip install pyyaml"
-        ) from cause
-    try:
-        with open(path, "rb") as file:
-            table = yaml.safe_load(file)
-    except OSError as cause:
-        raise Refused(f"cannot read {path}: {cause.strerror}", remedy=f"make {path} readable") from cause
-    except (yaml.YAMLError, ValueError, RecursionError) as cause:
-        raise _invalid(path, " ".join(str(cause).split())) from cause
+    table = load(path, _invalid)
     if not isinstance(table, dict):
         raise _invalid(path, "it is not a mapping of names")
     for name, reason in _NEEDS_NETWORK.items():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from rootless_pod.config.search import home, user_config
-from rootless_pod.errors import HostUnready, Refused
+from rootless_pod.errors import Refused
 from rootless_pod.frozen import Frozen
+from rootless_pod.image.trust.yamlfile import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,20 +103,7 @@ def read_registries_d(directory: str | None = None) -> RegistriesD:
 
 
 def _load(path: str) -> dict[str, Any]:
-    try:
-        import yaml
-    except ImportError as cause:
-        raise HostUnready(
-            f"the Python package PyYAML is not installed: {path} can't be read", remedy="run: pip install pyyaml"
-        ) from cause
-    try:
-        with open(path, "rb") as file:
-            table = yaml.safe_load(file)
-    except OSError as cause:
-        raise Refused(f"cannot read {path}: {cause.strerror}", remedy=f"make {path} readable") from cause
-    except (yaml.YAMLError, ValueError, RecursionError) as cause:
-        raise _invalid(path, " ".join(str(cause).split())) from cause
-    return _mapping(table, "the file", path)
+    return _mapping(load(path, _invalid), "the file", path)
 
 
 def _mapping(value: object, where: str, path: str) -> dict[str, Any]:
