@@ -146,7 +146,7 @@ RESOURCES: tuple[Option, ...] = (
     texts("--device-read-iops", "Most reads a second from a device", split=True, metavar="DEVICE:NUMBER", group=_G),
     texts("--device-write-iops", "Most writes a second to it", split=True, metavar="DEVICE:NUMBER", group=_G),
     Option(name="--cpu-rt-period", kind="uint", metavar="MICROSECONDS", help=_LEFT_OUT, group=_G),
-    Option(name="--cpu-rt-runtime", kind="uint", metavar="MICROSECONDS", help=_LEFT_OUT, group=_G),
+    Option(name="--cpu-rt-runtime", kind="int", metavar="MICROSECONDS", help=_LEFT_OUT, group=_G),
     Option(name="--memory-swappiness", kind="int", metavar="NUMBER", help=_LEFT_OUT, group=_G),
     _refused("--kernel-memory", _V1),
     _refused("--oom-kill-disable", _V1, "flag"),

@@ -247,7 +247,7 @@ def test_limits_of_old_cgroups_are_left_out_and_said(img: Rpod) -> None:
     assert b"realtime period not supported on cgroups V2 systems" in done.stderr
     assert b"memory swappiness not supported" in done.stderr
     assert img.run(*once, "--memory-swappiness", "-1", "img", "true").stderr == b""
-    assert "is not a whole number" in img.error(*once, "--cpu-rt-runtime", "-1", "img", "true")
+    assert "is not a whole number" in img.error(*once, "--cpu-rt-period", "-1", "img", "true")
 
 
 @pytest.mark.parametrize(
