@@ -128,6 +128,17 @@ class Relay:
             if self._clients and time.monotonic() - self._swept_at > _UDP_IDLE_SECONDS / 4:
                 self._sweep_clients()
 
+    def close(self) -> None:
+        """Close all that is open."""
+        for sock in (
+            *(listener.sock for listener in self._listeners.values()),
+            *(side.sock for side in self._sides.values()),
+            *(sock for sock, _used_at in self._clients.values()),
+            *self._dropped,
+        ):
+            sock.close()
+        self._epoll.close()
+
     def _serve(self, fd: int, event: int) -> None:
         listener = self._listeners.get(fd)
         if listener is not None:
