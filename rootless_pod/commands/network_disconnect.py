@@ -9,7 +9,7 @@ COMMAND = Command(
     name="disconnect",
     summary="Take a container off a network",
     help="Takes a container off a network: at once if it runs, and for every later start.",
-    options=(flag("--force", "Say nothing of a container that is gone", "-f"),),
+    options=(flag("--force", "Also if it runs, which needs no force here", "-f"),),
     arguments=(
         Argument(name="NETWORK", help="The network, by name or id", completes="network"),
         Argument(name="CONTAINER", help="The container, by name or id", completes="container"),
@@ -22,15 +22,8 @@ def main(call: Call) -> int:
     """Disconnect them."""
     from rootless_pod.container.lookup import find_id
     from rootless_pod.container.networks import disconnect, find_network
-    from rootless_pod.errors import NotFound
 
     context = context_of(call)
     network = find_network(context, call.one("network"))
-    try:
-        container_id = find_id(call.paths, call.one("container"))
-    except NotFound:
-        if call.flag("force"):
-            return 0
-        raise
-    disconnect(context, container_id, network)
+    disconnect(context, find_id(call.paths, call.one("container")), network)
     return 0
