@@ -66,6 +66,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "network inspect": ("network_inspect", "Display what is known of networks"),
     "network ls": ("network_ls", "List networks"),
     "network prune": ("network_prune", "Remove networks that no container uses"),
+    "network reload": ("network_reload", "Bring the networks of running containers up again"),
     "network rm": ("network_rm", "Remove networks"),
     "network update": ("network_update", "Update the name servers of a network"),
     "pause": ("pause", "Pause all the processes in containers"),

@@ -34,7 +34,7 @@ def gather(context: Context, version: str) -> dict[str, Any]:
         "registries": _registries(),
         "plugins": {
             "volume": ["local"],
-            "network": ["pasta", "slirp4netns", "host", "none"],
+            "network": ["bridge", "pasta", "slirp4netns", "host", "none"],
             "log": ["k8s-file", "none", "passthrough", "journald"],
             "authorization": None,
         },

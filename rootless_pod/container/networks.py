@@ -88,6 +88,31 @@ def disconnect(context: Context, container_id: str, network_name: str) -> None:
         _tell(paths, config.id, "disconnect", network_name)
 
 
+def can_reload(container: Container) -> bool:
+    """Tell whether a container runs on named networks of its own."""
+    return container.status.is_made and container.config.request.network.mode == BRIDGE
+
+
+def reload(context: Context, container_id: str) -> None:
+    """Bring up again whatever was killed of the networks a container is on.
+
+    Raises:
+        Conflict: it does not run.
+        Usage: it is on no named networks.
+        HostUnready, ProgramFailed: as at a start.
+    """
+    with ContainerLock(context.paths, container_id):
+        container = settle(context, read(context.paths, container_id))
+        request = _bridged(container)
+        if not container.status.is_made:
+            raise Conflict(
+                f"cannot reload container network unless it is running or created: {container.config.name} is "
+                f"{container.status.name}",
+                remedy=f"start it: rpod start {container.config.name}",
+            )
+        named.reload(context.paths, request.joins)
+
+
 def find_network(context: Context, text: str) -> str:
     """Return the name of a network by its name, id or the beginning of that.
 

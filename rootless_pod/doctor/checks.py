@@ -65,6 +65,7 @@ def _inside(paths: Paths, wishes: Wishes) -> Iterator[Finding]:
         os.makedirs(directory, mode=0o700, exist_ok=True)
     yield from findings_of_child("storage", lambda: drivers.check_storage(paths))
     yield from findings_of_child("network", lambda: drivers.check_network(paths), state=LIMITED)
+    yield from findings_of_child("named networks", lambda: drivers.check_named_networks(paths), state=LIMITED)
     yield from findings_of_child("runtime", lambda: drivers.check_runtimes(paths, wishes.runtime))
 
 

@@ -69,6 +69,33 @@ def check_network(paths: Paths) -> list[Finding]:
     return _one_is_enough(findings, LIMITED)
 
 
+def check_named_networks(paths: Paths) -> list[Finding]:
+    """Make a bridge and rules that translate addresses, in a network namespace of this process."""
+    from rootless_pod.linux import namespaces
+    from rootless_pod.linux.rtnetlink import Routing
+    from rootless_pod.network.bridges import trial_rules
+    from rootless_pod.network.ipam import random_mac
+    from rootless_pod.userns.enter import enter
+
+    enter(paths)
+    subject = "named networks"
+    try:
+        namespaces.unshare(namespaces.CLONE_NEWNET)
+        with Routing() as routing:
+            routing.add_bridge("podman0", mac=random_mac())
+    except OSError as cause:
+        text = f"the kernel makes no bridge ({cause.strerror}): --network NAME does not work"
+        remedy = "ask an administrator to run: modprobe -a bridge veth"
+        return [Finding(subject=subject, state=LIMITED, text=text, remedy=remedy)]
+    try:
+        trial_rules()
+    except OSError as cause:
+        text = f"the kernel takes no rules of nf_tables ({cause.strerror}): internal and isolated ones do not work"
+        remedy = "ask an administrator to run: modprobe -a nf_tables nft_masq"
+        return [Finding(subject=subject, state=NOTE, text=text, remedy=remedy)]
+    return [ok(subject, "bridges and address translation work")]
+
+
 def check_runtimes(paths: Paths, wanted: str | None = None) -> list[Finding]:
     """Run a trial container with each OCI runtime."""
     from rootless_pod.linux.tree import remove_tree

@@ -67,6 +67,28 @@ def connect(shared_netns: str, container_netns: str, cables: tuple[Cable, ...], 
         os.close(container)
 
 
+def renew(shared_netns: str, active: tuple[Network, ...]) -> None:
+    """Make the bridges and rules of ``active``, and nothing else.
+
+    Raises:
+        HostUnready: the kernel lacks something.
+    """
+    shared = _open(shared_netns)
+
+    def work() -> None:
+        netns.enter(shared)
+        with Routing() as routing:
+            _make_bridges(routing, active)
+        _lead_on(active)
+
+    try:
+        netns.in_thread(work)
+    except OSError as cause:
+        raise _unready(cause) from cause
+    finally:
+        os.close(shared)
+
+
 def disconnect(container_netns: str, interface: str) -> None:
     """Take an interface out of a container, and the cable with it; gone already is fine."""
     container = _open(container_netns)
@@ -217,6 +239,13 @@ def _lead_on(active: tuple[Network, ...]) -> None:
         # The program that leads out sees the containers' own addresses, and is told that they are all here.
         _set_quietly("/proc/sys/net/ipv4/conf/all/proxy_arp", "1")
         _set_quietly("/proc/sys/net/ipv6/conf/all/proxy_ndp", "1")
+
+
+def trial_rules() -> None:
+    """Set rules for the default network in this thread's namespace (raises OSError where the kernel can't)."""
+    from rootless_pod.network.definitions import default_network
+
+    rules(nftables.NFPROTO_IPV4, (default_network(),)).replace()
 
 
 def rules(family: int, active: tuple[Network, ...]) -> nftables.Table:

@@ -209,6 +209,32 @@ def connect(
             os.close(alive_fd)
 
 
+def reload(paths: Paths, joins: tuple[NetworkJoin, ...]) -> None:
+    """Make what is missing for those on these networks: bridges, rules, the way out, the answers to names.
+
+    Raises:
+        HostUnready, ProgramFailed: something can't be had.
+    """
+    networks = tuple(network for _join, network in resolve(paths, joins))
+    way_out = shared.WayOut(paths)
+    alive_fd = -1
+    try:
+        with shared.lock(paths):
+            shared.make(paths)
+            alive_fd = shared.hold_alive(paths)
+            leads_out = any(not network.internal for network in networks)
+            if leads_out:
+                way_out.start()
+            bridges.renew(shared.netns_path(paths), bridges.active_networks(paths, *networks))
+        if leads_out:
+            way_out.wait_ready()
+        have_names(paths, networks)
+    finally:
+        way_out.close()
+        if alive_fd >= 0:
+            os.close(alive_fd)
+
+
 def have_names(paths: Paths, networks: tuple[Network, ...], *, ahead: int = -1) -> None:
     """Have the names of containers answered on those of ``networks`` that have names; ``ahead``: of ``start_ahead``.
 

@@ -111,6 +111,8 @@ def test_containers_of_one_network_reach_each_other_and_those_of_an_isolated_one
     serve(net, "apart", "--network", "two")
     net("network", "create", "three", "-o", "isolate=true")
     assert fetch(net, f"http://{address(net, 'web', 'one')}/", "--network", "one") == "web"
+    for name in ("web", "web.dns.podman", net("ps", "-qf", "name=web").strip()):
+        assert fetch(net, f"http://{name}/", "--network", "one") == "web"
     # Networks lead to each other unless both are isolated, as podman's do.
     assert fetch(net, f"http://{address(net, 'web', 'one')}/", "--network", "two") == "web"
     done = net.run(
@@ -273,7 +275,7 @@ def test_a_container_joins_and_leaves_networks_while_it_runs(net: Rpod) -> None:
     assert settings(net, "web")["two"]["Aliases"] == ["shop", net("ps", "-qf", "name=web").strip()]
     net("create", "--name", "plain", "host", "true")
     assert "is not supported: invalid network mode" in net.error("network", "connect", "one", "plain")
-    assert "no such container" in net.error("network", "disconnect", "-f", "one", "gone")
+    assert "no container with name" in net.error("network", "disconnect", "-f", "one", "gone")
 
 
 def test_a_renamed_container_is_found_by_its_new_name(net: Rpod) -> None:
@@ -326,7 +328,13 @@ def test_a_killed_way_out_is_made_anew(net: Rpod) -> None:
     assert fetch(net, f"http://{address(net, 'web', 'one')}/", "--network", "one") == "web"
     (again,) = way_out(net)
     assert again != helper
+    os.kill(again, signal.SIGKILL)
+    assert net("network", "reload", "--all") == net("ps", "-q", "--no-trunc")
+    (third,) = way_out(net)
+    assert third != again
     assert "default via 10.0.2.2" in net("unshare", "--rootless-netns", "ip", "route")
+    net("create", "--name", "idle", "--network", "one", "host", "true")
+    assert "unless it is running" in net.error("network", "reload", "idle")
 
 
 def test_killed_monitors_leave_nothing_running_but_their_containers(net: Rpod) -> None:
