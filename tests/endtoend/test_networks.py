@@ -208,6 +208,11 @@ def test_the_outside_is_reached_but_not_from_an_internal_network(net: Rpod) -> N
         assert six in net("exec", "web", "ip", "-6", "addr")
         # Nothing leads out of what is internal alone.
         assert way_out(net) == []
+        wanted = f"{six.rpartition(':')[0]}:77"
+        net("run", "-d", "--name", "second", "--network", "one", "host", "sleep", "100")
+        net("network", "connect", "--ip6", wanted, "inner", "second")
+        assert settings(net, "second")["inner"]["GlobalIPv6Address"] == wanted
+        net("rm", "-f", "-t", "0", "second")
         net("rm", "-f", "-t", "0", "web")
         net("network", "rm", "inner")
 
@@ -330,6 +335,7 @@ def test_a_killed_way_out_is_made_anew(net: Rpod) -> None:
     assert again != helper
     os.kill(again, signal.SIGKILL)
     assert net("network", "reload", "--all") == net("ps", "-q", "--no-trunc")
+    assert net("network", "reload", "--latest") == net("ps", "-q", "--no-trunc")
     (third,) = way_out(net)
     assert third != again
     assert "default via 10.0.2.2" in net("unshare", "--rootless-netns", "ip", "route")
