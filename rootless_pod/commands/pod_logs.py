@@ -42,7 +42,8 @@ def main(call: Call) -> int:
 def _chosen(pod: Pod, wanted: str) -> list[Container]:
     if not wanted:
         return list(pod.others)
-    found = [one for one in pod.members if one.config.name == wanted or one.id.startswith(wanted)]
+    found = [one for one in pod.members if one.config.name == wanted]
+    found = found or [one for one in pod.members if one.id.startswith(wanted)]
     if not found:
         raise NotFound(
             f"container {wanted} is not in pod {pod.config.name}",

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rootless_pod.commands.declare import Call
-    from rootless_pod.container.context import Context
     from rootless_pod.container.lookup import Container
     from rootless_pod.paths import Paths
 
@@ -43,7 +42,7 @@ def selected(call: Call, *, among: Callable[[Container], bool] | None = None, da
         from rootless_pod.commands.filters import matching
 
         found = matching(lookup.list_all(paths, damaged=damaged), conditions, paths)
-        return [one.id for one in found if (among is None or among(one)) and _named(one, words)]
+        return [one.id for one in found if (among is None or among(one)) and _named(paths, one.id, words)]
     if latest:
         return [lookup.latest(paths).id]
     if not words:
@@ -101,35 +100,24 @@ def named_words(call: Call, argument: str, id_files: str) -> list[str]:
     return words
 
 
-def _named(container: Container, words: list[str]) -> bool:
-    if not words:
-        return True
-    return any(container.config.name == word or container.id.startswith(word) for word in words)
+def _named(paths: Paths, container_id: str, words: list[str]) -> bool:
+    return not words or any(_means(paths, word, container_id) for word in words)
+
+
+def _means(paths: Paths, word: str, container_id: str) -> bool:
+    """Tell whether a word names the container: a name that somebody has is nobody else's id."""
+    from rootless_pod.state.names import owner
+
+    named = owner(paths.names("containers"), word)
+    return container_id.startswith(word) if named is None else named == container_id
 
 
 def shown(call: Call, container_id: str) -> str:
     """Return the word a container was named by, or its id. Its record may be damaged: it is not read."""
     for word in call.many("containers"):
-        if not container_id.startswith(word):
-            from rootless_pod.state.names import owner
-
-            if owner(call.paths.names("containers"), word) != container_id:
-                continue
-        return word
+        if _means(call.paths, word, container_id):
+            return word
     return container_id
-
-
-def for_each_in(call: Call, state: str, action: Callable[[Context, str], None]) -> int:
-    """Run ``action`` on each container named (with ``--all``: in this state), and print how it was named."""
-    from rootless_pod.commands.context import context_of
-
-    context = context_of(call)
-
-    def act(container_id: str) -> str:
-        action(context, container_id)
-        return shown(call, container_id)
-
-    return for_each(selected(call, among=lambda one: one.status.name == state), act)
 
 
 def for_each(ids: list[str], action: Callable[[str], str | None], *, at_once: bool = False) -> int:

@@ -199,6 +199,15 @@ def test_port_lists_what_is_published(img):
     img.error("port")
 
 
+def test_a_name_that_begins_anothers_id_is_the_name(img):
+    other = img("create", "img", "true").strip()
+    name = other[:2]
+    img("create", "--name", name, "img", "true")
+    assert img("rm", "--filter", "status=created", name).split() == [name]
+    img("create", "--name", name, "img", "true")
+    assert img("rm", "-f", name, other).split() == [name, other]
+
+
 def test_rmi_takes_the_name_of_the_image_and_the_container(img):
     img("tag", "img", "localhost/throw:latest")
     img("run", "--rmi", "--network", "none", "localhost/throw", "true")
