@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rootless_pod.commands.declare import Call
+    from rootless_pod.container.context import Context
     from rootless_pod.container.lookup import Container
     from rootless_pod.paths import Paths
 
@@ -118,6 +119,19 @@ def shown(call: Call, container_id: str) -> str:
         if _means(call.paths, word, container_id):
             return word
     return container_id
+
+
+def for_each_in(call: Call, state: str, action: Callable[[Context, str], None]) -> int:
+    """Run ``action`` on each container named (with ``--all``: in this state), and print how it was named."""
+    from rootless_pod.commands.context import context_of
+
+    context = context_of(call)
+
+    def act(container_id: str) -> str:
+        action(context, container_id)
+        return shown(call, container_id)
+
+    return for_each(selected(call, among=lambda one: one.status.name == state), act)
 
 
 def for_each(ids: list[str], action: Callable[[str], str | None], *, at_once: bool = False) -> int:
