@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless_pod.commands.template_print import NO_VALUE, go_json, go_type, print_value, sprintf
+from rootless_pod.jsontext import Map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def _index(value: Any, *keys: Any) -> Any:
         if isinstance(value, dict):
             if not isinstance(key, str):
                 raise FunctionError(f"a map is indexed by a string, not by {go_type(key)}")
-            empty: object = "" if value and all(isinstance(item, str) for item in value.values()) else NO_VALUE
+            of_texts = isinstance(value, Map) if not value else all(isinstance(item, str) for item in value.values())
+            empty: object = "" if of_texts else NO_VALUE
             value = value.get(key, empty)
         elif isinstance(value, (list, tuple, str)):
             if not isinstance(key, int) or isinstance(key, bool):

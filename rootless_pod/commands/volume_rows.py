@@ -84,8 +84,7 @@ def matching(volumes: list[Volume], conditions: tuple[str, ...], users: Users) -
 
 def _test(key: str, value: str, volumes: list[Volume], users: Users) -> Callable[[Volume], bool]:
     if key in ("label", "label!"):
-        name, separator, wanted = value.partition("=")
-        return lambda one: (name in one.labels and (not separator or one.labels[name] == wanted)) == (key == "label")
+        return lambda one: _has(one.labels, value) == (key == "label")
     if key in ("dangling", "anonymous"):
         truth = _truth(key, value)
         if key == "dangling":
@@ -97,10 +96,16 @@ def _test(key: str, value: str, volumes: list[Volume], users: Users) -> Callable
     if key == "name":
         return lambda one: value in one.name
     if key == "opt":
-        return lambda one: value in one.options
+        return lambda one: _has(one.options, value)
     if key == "driver":
         return lambda one: one.driver == value
     return lambda _one: value == "local"
+
+
+def _has(pairs: Mapping[str, str], condition: str) -> bool:
+    """Tell whether there is such a key, or such a ``KEY=VALUE``."""
+    name, separator, wanted = condition.partition("=")
+    return name in pairs and (not separator or pairs[name] == wanted)
 
 
 def _truth(key: str, value: str) -> bool:

@@ -291,13 +291,28 @@ def shown_volumes(context: Context, container: Container) -> list[tuple[str, str
     """
     found: dict[str, tuple[str, str, bool]] = {}
     for one in container.config.request.mounts:
-        source = f"{context.paths.volumes}/{one.source}/_data" if one.kind == "volume" and one.source else one.source
+        source = _volume_path(context, one.source) if one.kind == "volume" and one.source else one.source
         if one.kind in ("bind", "volume") and source and not one.overlay:
             found[one.target] = (source, one.target, "ro" in one.options)
     for row in container.state.get("mounts", ()):
-        if row["Type"] in ("bind", "volume") and row["Source"].startswith("/"):
+        known = row["Type"] == "bind" or row.get("Driver", "local") == "local"
+        if row["Type"] in ("bind", "volume") and known and row["Source"].startswith("/"):
             found[row["Destination"]] = (row["Source"], row["Destination"], not row["RW"])
     return sorted((one for one in found.values() if os.path.exists(one[0])), key=lambda one: one[1].count("/"))
+
+
+def _volume_path(context: Context, name: str) -> str:
+    """Return where a volume's files are, "" for one of a driver that nobody has mounted now."""
+    from rootless_pod.volumes.volume import is_driven, read
+
+    if not is_driven(context.paths, name):
+        return f"{context.paths.volumes}/{name}/_data"
+    from rootless_pod.volumes.mounted import count_users, where
+
+    if count_users(context.paths, name):
+        return where(context.paths, read(context.paths, name))
+    log.warn(f"volume {name} is left out: its driver mounts it while a container runs")
+    return ""
 
 
 def _bind_volume(root: str, source: str, target: str, read_only: bool) -> None:  # noqa: FBT001 - unpacked
