@@ -104,6 +104,8 @@ class Filling:
                 self.put(key, dest)
         if self.command.name == "secret create" and not self.given & {"driver", "driver_opts"}:
             self._fill_secret_options()
+        if self.command.name == "network create":
+            self.values["subnet_pools"] = self._pools()
         if self.command.name in _RUN:
             for key, dest in _NAMES.items():
                 self.put(key, dest)
@@ -156,6 +158,20 @@ class Filling:
         self.values["driver_opts"] = tuple(
             f"{key.removeprefix(prefix)}={self.settings.text(key)}" for key in sorted(keys)
         )
+
+    def _pools(self) -> tuple[tuple[str, int], ...]:
+        """Return where subnets come from that nobody names, as (range, length of a prefix)."""
+        key = "network.default_subnet_pools"
+        from rootless_pod.network.ranges import check_pool
+
+        rows = self.settings.value(key)
+        try:
+            return tuple(check_pool(str(row["base"]), int(row["size"])) for row in rows or ())
+        except (TypeError, KeyError, ValueError, Usage) as cause:
+            raise Usage(
+                f"{self.settings.origin(key)}: {key} is no list of ranges: {cause}",
+                remedy='write: [{"base" = "10.89.0.0/16", "size" = 24}]',
+            ) from cause
 
     def _fill_network(self) -> None:
         """Choose the network: ``netns`` names it, else the program for one of its own; then that program's options."""

@@ -82,7 +82,14 @@ def _wanted(call: Call) -> Wanted:
         labels=parse_pairs(call.texts("label"), "--label"),
         options=options,
         ipam_driver=ipam_driver,
+        pools=_pools(call),
     )
+
+
+def _pools(call: Call) -> tuple[tuple[str, int], ...]:
+    """Return what containers.conf says where subnets come from."""
+    found = call.values.get("subnet_pools")
+    return found if isinstance(found, tuple) else ()
 
 
 def _check_driver(driver: str) -> None:

@@ -138,7 +138,7 @@ def _joined(key: str, value: Any, before: tuple[Any, str] | None, appending: set
             appending.discard(key)
             if one["append"]:
                 appending.add(key)
-    members = [one for one in value if not isinstance(one, dict)]
+    members = [one for one in value if not (isinstance(one, dict) and "append" in one)]
     if key in appending and before is not None and isinstance(before[0], list):
         return [*before[0], *members]
     return members

@@ -134,7 +134,7 @@ KNOWN: dict[str, str] = {
     "network.default_network": _ACTS,
     "network.default_rootless_network_cmd": _ACTS,
     "network.default_subnet": "the default network is 10.88.0.0/16; make one with rpod network create --subnet",
-    "network.default_subnet_pools": "a new network takes the first free range from 10.89.0.0/24 on",
+    "network.default_subnet_pools": _ACTS,
     "network.dns_bind_port": "the resolver of named networks answers on port 53",
     "network.firewall_driver": _OWN_BRIDGES,
     "network.netavark_plugin_dirs": _OWN_BRIDGES,

@@ -251,8 +251,8 @@ def trial_rules() -> None:
 def rules(family: int, active: tuple[Network, ...]) -> nftables.Table:
     """Return what becomes of packets between networks and to the outside.
 
-    As with podman one network reaches another through its gateway, unless both are isolated; an internal one is
-    reached from nowhere.
+    As with podman one network reaches another through its gateway, unless both are isolated, or one is strictly so;
+    an internal one is reached from nowhere.
     """
     table = nftables.Table(family, TABLE)
     table.chain("postrouting", hook="postrouting", kind="nat", priority=_SRCNAT)
@@ -271,10 +271,20 @@ def rules(family: int, active: tuple[Network, ...]) -> nftables.Table:
             others = nftables.interface("oifname", name, equal=False)
             table.rule("forward", nftables.interface("iifname", name), others, nftables.jump("isolated"))
             table.rule("isolated", nftables.interface("oifname", name), nftables.drop())
+        if network.options.get("isolate") == "strict":
+            _keep_apart(table, name, [one.interface for one in active if one.interface != name])
         for subnet in network.subnets:
             if (":" in subnet.subnet) == ipv6:
                 _masquerade(table, family, subnet.subnet)
     return table
+
+
+def _keep_apart(table: nftables.Table, name: str, others: list[str]) -> None:
+    """Let nothing pass between one bridge and the others, isolated or not."""
+    for other in others:
+        for source, target in ((name, other), (other, name)):
+            ways = (nftables.interface("iifname", source), nftables.interface("oifname", target))
+            table.rule("forward", *ways, nftables.drop())
 
 
 def _masquerade(table: nftables.Table, family: int, subnet: str) -> None:

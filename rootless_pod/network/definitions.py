@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless_pod.errors import Conflict, Corrupt, NotFound, RpodError, Usage
+from rootless_pod.errors import Conflict, Corrupt, HostUnready, NotFound, RpodError, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.network.definition import BRIDGE, HOST_LOCAL, NO_ADDRESSES, Network, StaticRoute, Subnet
 from rootless_pod.oci.moments import rfc3339
@@ -21,7 +21,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rootless_pod.network.address import Links
     from rootless_pod.network.ranges import AnyNetwork
     from rootless_pod.paths import Paths
 
@@ -55,13 +54,22 @@ class Wanted(Frozen):
     labels: Mapping[str, str] = {}
     options: Mapping[str, str] = {}
     ipam_driver: str = HOST_LOCAL
+    pools: tuple[tuple[str, int], ...] = ()
+    """Where a free subnet is taken from: ranges and lengths of prefixes; (): podman's."""
+
+
+class Host(Frozen):
+    """What a new network must keep clear of: interfaces, and addresses with their prefix length."""
+
+    interfaces: frozenset[str] = frozenset()
+    addresses: tuple[str, ...] = ()
 
 
 class Networks:
     """All networks of a graphroot. Nothing is kept between two calls."""
 
-    def __init__(self, paths: Paths, *, read_host: Callable[[], Links] | None = None) -> None:
-        """Name the place. ``read_host`` tells the host's interfaces (for ``create`` alone)."""
+    def __init__(self, paths: Paths, *, read_host: Callable[[], Host] | None = None) -> None:
+        """Name the place. ``read_host`` tells what the host has (for ``create`` alone)."""
         self._paths = paths
         self._read_host = read_host or _read_host
 
@@ -173,7 +181,7 @@ class Networks:
 
     def _plan(self, wanted: Wanted) -> Network:
         host, others = self._read_host(), self.all()
-        taken = {one.interface for one in others} | {one.name for one in host.interfaces}
+        taken = {one.interface for one in others} | host.interfaces
         interface = wanted.interface or _free_name(taken, {one.name for one in others} if not wanted.name else set())
         _check_interface(interface, taken)
         subnets: tuple[Subnet, ...] = ()
@@ -257,10 +265,15 @@ class Networks:
         return f"{self._paths.networks}/{name}{_SUFFIX}"
 
 
-def _read_host() -> Links:
-    from rootless_pod.network.address import read_links
+def _read_host() -> Host:
+    from rootless_pod.linux.rtnetlink import Routing
 
-    return read_links(None)
+    try:
+        with Routing() as routing:
+            names, addresses = routing.links(), routing.addresses()
+    except OSError as cause:
+        raise HostUnready(f"the host's interfaces can't be read: {cause.strerror}") from cause
+    return Host(interfaces=frozenset(names), addresses=tuple(one for found in addresses.values() for one in found))
 
 
 def default_network() -> Network:
@@ -312,17 +325,16 @@ def _free_name(interfaces: set[str], names: set[str]) -> str:
     return name
 
 
-def _used(host: Links, others: list[Network]) -> list[AnyNetwork]:
+def _used(host: Host, others: list[Network]) -> list[AnyNetwork]:
     from rootless_pod.network.ranges import parse_subnet
 
-    texts = [address for one in host.interfaces for address in one.addresses]
-    texts += [subnet.subnet for one in others for subnet in one.subnets]
+    texts = (*host.addresses, *[subnet.subnet for one in others for subnet in one.subnets])
     return [parse_subnet(text) for text in texts]
 
 
 def _subnets(wanted: Wanted, used: list[AnyNetwork]) -> tuple[Subnet, ...]:
     """Return the subnets asked for, checked and completed, and free ones for the families that lack one."""
-    from rootless_pod.network.ranges import complete, free_ipv4, free_ipv6, parse_subnet
+    from rootless_pod.network.ranges import DEFAULT_POOLS, complete, free_ipv4, free_ipv6, parse_subnet
 
     with_gateway = not wanted.internal or wanted.dns_enabled
     found: list[Subnet] = []
@@ -335,7 +347,7 @@ def _subnets(wanted: Wanted, used: list[AnyNetwork]) -> tuple[Subnet, ...]:
         add(subnet)
     has_ipv4 = any(":" not in one.subnet for one in found)
     if not found or (wanted.ipv6 and not has_ipv4):
-        add(free_ipv4(used))
+        add(free_ipv4(used, wanted.pools or DEFAULT_POOLS))
     if wanted.ipv6 and not any(":" in one.subnet for one in found):
         add(free_ipv6(used))
     return tuple(found)

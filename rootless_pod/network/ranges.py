@@ -25,6 +25,8 @@ DEFAULT_POOLS = (
     ("10.128.0.0/9", 24),
 )
 """Where subnets are taken from when none is asked for: a range and the length of each prefix."""
+_LONGEST_PREFIX = 30
+"""One gateway and one container."""
 _ULA_FIRST_BYTE = 0xFD
 """RFC 4193: the first byte of a locally assigned prefix."""
 
@@ -124,6 +126,18 @@ def free_ipv4(used: Sequence[AnyNetwork], pools: Iterable[tuple[str, int]] = DEF
         "could not find free subnet from subnet pools",
         remedy="remove networks with rpod network prune, or give one with --subnet",
     )
+
+
+def check_pool(base: str, length: int) -> tuple[str, int]:
+    """Return a range that subnets with a prefix of ``length`` are taken from.
+
+    Raises:
+        Usage: it is no range of IPv4, or has no such subnet.
+    """
+    found = parse_subnet(base)
+    if found.version != 4 or not found.prefixlen <= length <= _LONGEST_PREFIX:
+        raise Usage(f"{base} can't be cut into IPv4 subnets with prefixes of {length}")
+    return str(found), length
 
 
 def _candidates(pools: Iterable[tuple[str, int]]) -> Iterator[AnyNetwork]:

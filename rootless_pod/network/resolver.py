@@ -1,8 +1,8 @@
 """The process that answers names at the gateways of all named networks of a runtime directory.
 
 ``python -m rootless_pod.network.resolver --root … --runroot … BOOTID``, with a pipe as descriptor 3 on which it says
-``ready`` and with the shared network namespace as descriptor 4. It ends when no container has a lease any more; the
-lock says that there is one only, the socket is where ``ensure_resolver`` asks whether a network is served.
+``ready``, the shared network namespace as descriptor 4 and the taken lock as descriptor 5, so that there is only one.
+It ends when no container has a lease any more; the socket is where ``ensure_resolver`` asks whether a network is served.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from rootless_pod.network.resolv import read_host_resolv
 from rootless_pod.network.upstream import ask, read_message
 from rootless_pod.network.watched import Watched
 from rootless_pod.paths import Paths
-from rootless_pod.state.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from rootless_pod.network.definition import Network
 
-READY_FD, NETNS_FD = 3, 4
+READY_FD, NETNS_FD, LOCK_FD = 3, 4, 5
 DNS_PORT = 53
 _SERVFAIL = 2
 _MOST_FORWARDED = 256
@@ -288,12 +287,9 @@ async def _serve(paths: Paths, ready_fd: int) -> None:
 
 def main(arguments: list[str]) -> int:
     """Enter the namespace and serve until nobody needs it; the whole life of the process."""
+    os.set_inheritable(LOCK_FD, False)  # held until the end
     _root, graphroot, _runroot, runroot, boot_id = arguments
     paths = Paths(graphroot=graphroot, runroot=runroot, boot_id=boot_id)
-    lock = Lock(f"{place(paths)}/lock")
-    if not lock.acquire(wait=False):
-        os.write(READY_FD, b"busy\n")
-        return 0
     os.chdir("/")
     namespaces.setns(NETNS_FD, namespaces.CLONE_NEWNET)
     os.close(NETNS_FD)

@@ -9,6 +9,7 @@ import time
 from rootless_pod import jsontext
 from rootless_pod.errors import HostUnready, ProgramFailed
 from rootless_pod.programs.run import spawn
+from rootless_pod.state.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ MODULE = "rootless_pod.network.resolver"
 _SECONDS = 10.0
 _ANSWER_SECONDS = 5.0
 _LOG_BYTES = 1_000_000
+_READY = "ready"
 
 
 def start_ahead(paths: Paths, netns_path: str) -> int:
@@ -48,22 +50,23 @@ def ensure_resolver(paths: Paths, network: str, *, netns_path: str, upstream: tu
     directory = _make_place(paths)
     request = {"network": network, "netns": _namespace_of(netns_path), "upstream": list(upstream)}
     deadline = time.monotonic() + _SECONDS
-    said = _first_word(directory, ahead) if ahead >= 0 else ""
     while time.monotonic() < deadline:
+        said = _first_word(directory, ahead) if ahead >= 0 else _READY
+        if said != _READY:
+            raise ProgramFailed(f"the resolver of named networks does not start: {said}", remedy=_remedy(directory))
         answer = _ask(directory, request)
         if answer.get("state") == "served":
             return
         if answer.get("state") == "fault":
             raise ProgramFailed(f"names of network {network} are not answered: {answer.get('reason')}")
-        said = _first_word(directory, _start(paths, directory, netns_path))
-        if said not in ("ready", "busy"):
-            break
-        if said == "busy":
-            time.sleep(0.01)  # one is just ending, or beginning
-    raise ProgramFailed(
-        f"the resolver of named networks does not start: {said or 'it does not answer'}",
-        remedy=f"see {directory}/log; without names: rpod network create --disable-dns",
-    )
+        ahead = _start(paths, directory, netns_path)
+        if ahead < 0:
+            time.sleep(0.01)  # another command is just starting one, or one is just ending
+    raise ProgramFailed("the resolver of named networks does not answer", remedy=_remedy(directory))
+
+
+def _remedy(directory: str) -> str:
+    return f"see {directory}/log; without names: rpod network create --disable-dns"
 
 
 def _make_place(paths: Paths) -> str:
@@ -99,18 +102,27 @@ def _ask(directory: str, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _start(paths: Paths, directory: str, netns_path: str) -> int:
-    """Start the process and return the pipe on which it says its first word."""
+    """Start the process and return the pipe on which it says its first word; -1: there is one, or it is being started.
+
+    It gets the lock from us, taken: two can't be started at once.
+    """
     require_dnspython()
-    log_fd = os.open(f"{directory}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    if os.fstat(log_fd).st_size > _LOG_BYTES:
-        os.ftruncate(log_fd, 0)
-    netns_fd = os.open(netns_path, os.O_RDONLY | os.O_CLOEXEC)
+    lock = Lock(f"{directory}/lock")
+    if not lock.acquire(wait=False):
+        return -1
     ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
+    opened = [ready_write]
     words = ("--root", paths.graphroot, "--runroot", paths.runroot, paths.boot_id)
     try:
+        log_fd = os.open(f"{directory}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        opened.append(log_fd)
+        if os.fstat(log_fd).st_size > _LOG_BYTES:
+            os.ftruncate(log_fd, 0)
+        netns_fd = os.open(netns_path, os.O_RDONLY | os.O_CLOEXEC)
+        opened.append(netns_fd)
         spawn(
             (sys.executable, "-m", MODULE, *words),
-            fds={1: log_fd, 2: log_fd, 3: ready_write, 4: netns_fd},
+            fds={1: log_fd, 2: log_fd, 3: ready_write, 4: netns_fd, 5: lock.fd},
             env=_environment(),
             new_session=True,
         )
@@ -118,7 +130,8 @@ def _start(paths: Paths, directory: str, netns_path: str) -> int:
         os.close(ready_read)
         raise
     finally:
-        for fd in (log_fd, netns_fd, ready_write):
+        lock.release()
+        for fd in opened:
             os.close(fd)
     return ready_read
 

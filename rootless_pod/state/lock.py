@@ -43,6 +43,11 @@ class Lock:
                 raise
             os.close(fd)
 
+    @property
+    def fd(self) -> int:
+        """The descriptor that holds the lock (-1: not taken): a process that inherits it has the lock, too."""
+        return self._fd
+
     def release(self) -> None:
         """Give the lock back; idempotent."""
         if self._fd >= 0:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from rootless_pod.commands import create, exec, ps, run  # noqa: A004 - the commands' own names
+from rootless_pod.commands import create, exec, network_create, ps, run  # noqa: A004 - the commands' own names
 from rootless_pod.commands.configured import _ADDED, _ELSEWHERE, _NAMES, _REPLACED, Filling, storage_root, with_globals
 from rootless_pod.commands.declare import Globals
 from rootless_pod.commands.parse import parse
@@ -147,3 +147,13 @@ def test_the_store_lies_beside_podman_s_never_in_it(tmp_path):
     found, reason = storage_root(settings(storage__rootless_storage_path="/proc/nobody/storage"))
     assert found is None
     assert "/proc is not writable" in reason
+
+
+def test_new_networks_take_their_subnets_from_the_pools_of_the_file():
+    command = network_create.COMMAND.replace(name="network create")
+    conf = settings(network__default_subnet_pools=[{"base": "10.98.0.0/16", "size": 28}])
+    assert filled(conf, command=command).fill()["subnet_pools"] == (("10.98.0.0/16", 28),)
+    assert filled(settings(), command=command).fill()["subnet_pools"] == ()
+    for wrong in ("10.98.0.0/16", [{"base": "10.98.0.0/16"}], [{"base": "x", "size": 24}], [7]):
+        with pytest.raises(Usage, match=r"/the.conf: network.default_subnet_pools"):
+            filled(settings(network__default_subnet_pools=wrong), command=command).fill()

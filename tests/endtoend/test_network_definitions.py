@@ -63,3 +63,11 @@ def test_reset_forgets_networks(rpod):
     rpod("network", "create", "gone")
     rpod("system", "reset", "-f")
     assert rpod("network", "ls", "-q") == "podman\n"
+
+
+def test_free_subnets_come_from_the_pools_of_containers_conf(rpod, tmp_path):
+    conf = tmp_path / "containers.conf"
+    conf.write_text('[network]\ndefault_subnet_pools = [{"base" = "10.201.0.0/16", "size" = 26}]\n')
+    configured = rpod.with_options(env={"CONTAINERS_CONF": str(conf)})
+    configured("network", "create", "pooled")
+    assert rpod("network", "inspect", "pooled", "-f", "{{range .Subnets}}{{.Subnet}}{{end}}") == "10.201.0.0/26\n"

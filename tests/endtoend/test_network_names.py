@@ -126,6 +126,25 @@ def test_many_starts_at_once_share_one_resolver(net: Rpod) -> None:
     assert look(net, "c0", *names) == {name: address(net, name, "one") for name in names}
 
 
+def test_a_strictly_isolated_network_is_reached_from_no_other(net: Rpod) -> None:
+    net("network", "create", "-o", "isolate=strict", "apart")
+    net("network", "create", "open")
+    for name in ("one", "open", "apart"):
+        sleeper(net, f"in-{name}", "--network", name)
+
+    def reaches(here: str, there: str) -> bool:
+        target = address(net, f"in-{there}", there)
+        code = f"import socket; print(socket.socket().connect_ex(('{target}', 9)))"
+        said = net.run("exec", f"in-{here}", "timeout", "1", "python3", "-c", code)
+        return said.stdout.strip() == b"111"  # refused by a port where nobody listens
+
+    assert reaches("one", "open")
+    assert not reaches("one", "apart")
+    assert not reaches("apart", "open")
+    net("rm", "-fa", "-t", "0")
+    net("network", "rm", "apart", "open")
+
+
 def test_a_removed_network_takes_its_containers_along(net: Rpod) -> None:
     net("network", "create", "gone")
     sleeper(net, "a", "--network", "gone")

@@ -9,22 +9,11 @@ import os
 import pytest
 
 from rootless_pod.errors import Conflict, Corrupt, NotFound, Usage
-from rootless_pod.network.address import Interface, Links
 from rootless_pod.network.definition import Subnet
-from rootless_pod.network.definitions import DEFAULT_ID, Networks, Wanted
+from rootless_pod.network.definitions import DEFAULT_ID, Host, Networks, Wanted
 from rootless_pod.paths import Paths
 
-
-def host(*interfaces):
-    return lambda: Links(
-        interfaces=tuple(
-            Interface(name=name, mac="", mtu=1500, up=True, addresses=addresses) for name, addresses in interfaces
-        ),
-        routes=(),
-    )
-
-
-ALONE = host(("lo", ("127.0.0.1/8", "::1/128")))
+ALONE = Host(interfaces=frozenset({"lo"}), addresses=("127.0.0.1/8", "::1/128"))
 
 
 @pytest.fixture
@@ -36,7 +25,7 @@ def paths(tmp_path):
 
 @pytest.fixture
 def networks(paths):
-    return Networks(paths, read_host=ALONE)
+    return Networks(paths, read_host=lambda: ALONE)
 
 
 def test_the_default_network_is_always_there_and_never_written(networks, paths):
@@ -71,11 +60,20 @@ def test_a_network_without_a_name_passes_by_names_that_are_taken(networks):
 
 
 def test_interfaces_and_addresses_of_the_host_are_passed_by(paths):
-    busy = Networks(paths, read_host=host(("podman1", ()), ("eth0", ("10.89.0.7/23", "192.0.2.1/24"))))
+    busy = Networks(
+        paths,
+        read_host=lambda: Host(interfaces=frozenset({"podman1", "eth0"}), addresses=("10.89.0.7/23", "192.0.2.1/24")),
+    )
     made = busy.create(Wanted())
     assert (made.name, made.subnets[0].subnet) == ("podman2", "10.89.2.0/24")
     with pytest.raises(Conflict, match=r"subnet 192.0.2.128/25 is already used"):
         busy.create(Wanted(subnets=(Subnet(subnet="192.0.2.128/25"),)))
+
+
+def test_subnets_are_taken_from_the_pools_that_are_given(networks):
+    wanted = Wanted(pools=(("10.98.0.0/23", 24), ("10.99.0.0/16", 28)))
+    found = [networks.create(wanted).subnets[0].subnet for _ in range(3)]
+    assert found == ["10.98.0.0/24", "10.98.1.0/24", "10.99.0.0/28"]
 
 
 def test_a_network_is_found_by_name_id_and_the_beginning_of_its_id(networks):
@@ -206,7 +204,7 @@ def test_a_record_is_podmans_object(networks, paths):
 
 def _create_some(paths, count):
     for _ in range(count):
-        Networks(paths, read_host=ALONE).create(Wanted())
+        Networks(paths, read_host=lambda: ALONE).create(Wanted())
 
 
 def test_creates_at_once_never_share_a_name_or_a_subnet(paths):

@@ -8,7 +8,7 @@ import pytest
 
 from rootless_pod.errors import Conflict, Usage
 from rootless_pod.network.definition import Subnet
-from rootless_pod.network.ranges import complete, free_ipv4, free_ipv6, parse_range, parse_subnet
+from rootless_pod.network.ranges import check_pool, complete, free_ipv4, free_ipv6, parse_range, parse_subnet
 
 
 def used(*texts):
@@ -87,3 +87,10 @@ def test_other_ranges_are_refused(text):
 def test_an_address_without_a_length_is_no_subnet():
     with pytest.raises(Usage, match="invalid CIDR address"):
         parse_subnet("10.0.0.1")
+
+
+def test_a_pool_is_a_range_with_subnets_in_it():
+    assert check_pool("10.98.7.0/16", 24) == ("10.98.0.0/16", 24)
+    for base, length in (("10.98.0.0/16", 12), ("10.98.0.0/16", 31), ("fd00::/16", 24), ("10.98.0.0", 24)):
+        with pytest.raises(Usage):
+            check_pool(base, length)
