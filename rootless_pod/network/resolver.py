@@ -2,7 +2,7 @@
 
 ``python -m rootless_pod.network.resolver --root … --runroot … BOOTID``, with a pipe as descriptor 3 on which it says
 ``ready``, the shared network namespace as descriptor 4 and the taken lock as descriptor 5, so that there is only one.
-It ends when no container has a lease any more; the socket is where ``ensure_resolver`` asks whether a network is served.
+It ends when no container has a lease any more; the socket is where ``ensure_resolver`` asks what is served.
 """
 
 from __future__ import annotations
