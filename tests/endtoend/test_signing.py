@@ -158,7 +158,7 @@ def test_a_key_with_a_passphrase_signs_with_its_file_and_not_without(place: Plac
         "push", "-q", "--tls-verify=false", *locked, "--sign-passphrase-file", str(wrong), image, target
     )
     assert "Bad passphrase" in said
-    assert not (place.registry.place / "data/docker/registry/v2/repositories/app/_manifests/tags").exists()
+    assert not (place.registry.place / "data/docker/registry/v2/repositories/app").exists()
     place.push(image, "app:1", *locked, "--sign-passphrase-file", str(secret))
     assert place.skopeo_takes("app:1", place.trust_key("locked@example.org"))
 

@@ -39,6 +39,9 @@ class OpenPgpSigner(Signer):
         """Find the key that ``key`` means; without a passphrase gpg's agent asks for it (raises as ``gpg`` does)."""
         self._fingerprint = gpg.find_secret_key(key)
         self._passphrase = passphrase
+        if passphrase is not None:
+            # A wrong one is told now, not after gigabytes were sent.
+            gpg.sign(b"", self._fingerprint, passphrase)
 
     def sign(self, claim: Claim) -> Signature:
         """Have gpg sign."""
