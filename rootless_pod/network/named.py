@@ -67,7 +67,7 @@ class NamedAttachment(Attachment):
             from rootless_pod.network.resolver_start import start_ahead
 
             self._resolver_fd = start_ahead(paths, shared.netns_path(paths))
-        self.status = _with_addresses(self.status, cables)
+        self.status = _with_addresses(paths, self.status, cables)
 
     def forward(self, bundle: str, publish: tuple[PortMapping, ...]) -> None:
         """Start the process that forwards ports."""
@@ -273,7 +273,7 @@ def refreshed(paths: Paths, status: NetworkStatus, container_id: str, joins: tup
     leases = ipam.leases_of(paths, container_id)
     joined = resolve(paths, tuple(join for join in joins if join.network in leases))
     cables = tuple(bridges.Cable(network=network, lease=leases[network.name]) for _join, network in joined)
-    return _with_addresses(status, cables)
+    return _with_addresses(paths, status, cables)
 
 
 def run_inside(paths: Paths, work: Callable[[], int]) -> int:
@@ -356,11 +356,12 @@ def _take(
     return tuple(cables)
 
 
-def _with_addresses(status: NetworkStatus, cables: tuple[bridges.Cable, ...]) -> NetworkStatus:
+def _with_addresses(paths: Paths, status: NetworkStatus, cables: tuple[bridges.Cable, ...]) -> NetworkStatus:
     """Return the status with what the first network gives, and where the container reaches the host."""
     from rootless_pod.linux import link
 
     route = link.default_route()
+    reached = shared.helper_of(paths).get("host", route.address if route else "")
     addresses = tuple(address.partition("/")[0] for cable in cables for address in cable.lease.addresses)
     subnets = [(cable.network, subnet) for cable in cables for subnet in cable.network.subnets if subnet.gateway]
     servers = tuple(subnet.gateway for network, subnet in subnets if network.dns_enabled)
@@ -368,7 +369,7 @@ def _with_addresses(status: NetworkStatus, cables: tuple[bridges.Cable, ...]) ->
         ip=addresses[0] if addresses else None,
         gateway=subnets[0][1].gateway if subnets else None,
         mac=cables[0].lease.mac if cables else None,
-        host_address=route.address if route else None,
+        host_address=str(reached) if reached else None,
         addresses=addresses,
         nameservers=servers,
         search=(SEARCH_DOMAIN,) if servers else (),

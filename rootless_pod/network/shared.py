@@ -135,8 +135,9 @@ class WayOut:
             os.close(exit_fd)
         self._driver, self._helper = driver, helper
         addresses = driver.addresses(request)
-        record = {"driver": driver.name, "pid": helper.pid, "started": helper.started, "dns": addresses.dns or ""}
-        write_record(f"{place(paths)}/{_HELPER}", record)
+        record = {"driver": driver.name, "pid": helper.pid, "started": helper.started}
+        reached = {"dns": addresses.dns or "", "host": addresses.host or ""}
+        write_record(f"{place(paths)}/{_HELPER}", {**record, **reached})
 
     def wait_ready(self) -> None:
         """Return when there is a way out, whoever started it.
@@ -202,7 +203,10 @@ def end_if_unused(paths: Paths) -> bool:
 
 
 def helper_of(paths: Paths) -> dict[str, object]:
-    """Return ``driver``, ``pid``, ``started`` and ``dns`` (the address that forwards names) of the program, or {}."""
+    """Return ``driver``, ``pid`` and ``started`` of the program, or {}.
+
+    ``dns`` and ``host`` are the addresses, "" for none, that forward names and lead to the host.
+    """
     try:
         return read_record(f"{place(paths)}/{_HELPER}")
     except (NotFound, RpodError):
