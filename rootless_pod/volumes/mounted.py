@@ -313,7 +313,9 @@ def _unmount(paths: Paths, name: str) -> None:
         volume = None
     try:
         if volume is None or volume.driver == LOCAL:
-            detach(f"{paths.volumes}/{name}/_data")
+            point = f"{paths.volumes}/{name}/_data"
+            if _is_mounted(point):
+                detach(point)
         elif volume.driver == IMAGE:
             helper = record or {}
             mounted = MountedRootfs(

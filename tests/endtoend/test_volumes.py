@@ -125,7 +125,7 @@ def test_without_its_plugin_a_volume_is_not_mounted_but_can_be_removed(store: Rp
     shutil.rmtree(plugin.place / "two")
 
 
-def test_a_volume_on_an_image_shows_its_files_and_keeps_what_is_written(store: Rpod) -> None:
+def test_login_a_volume_on_an_image_shows_its_files_and_keeps_what_is_written(store: Rpod) -> None:
     store("tag", "bb", "base")
     store("volume", "create", "--driver", "image", "--opt", "image=base", "iv")
     assert (inspect(store, "iv")["Driver"], inspect(store, "iv")["Options"]) == ("image", {"image": "base"})
@@ -155,15 +155,24 @@ def test_options_of_the_driver_local_are_mounted(store: Rpod, tmp_path: Path) ->
     (tmp_path / "file").write_text("bound")
     store("volume", "create", "--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=1m", "tm")
     store("volume", "create", "--opt", "type=none", "--opt", f"device={tmp_path}", "--opt", "o=bind", "bi")
-    store("volume", "create", "--opt", "o=uid=5,gid=6", "ug")
     said = store(*QUICK, "-v", "tm:/v", "bb", "grep", " /v ", "/proc/self/mounts")
     assert said.startswith("tmpfs /v tmpfs")
     assert "size=1024k" in said
     assert store(*QUICK, "-v", "bi:/v", "bb", "cat", "/v/file") == "bound"
-    assert store(*QUICK, "-v", "ug:/v", "bb", "stat", "-c", "%u %g", "/v") == "5 6\n"
     assert store.mounts() == []
-    store("volume", "rm", "tm", "bi", "ug")
+    store("volume", "rm", "tm", "bi")
     assert (tmp_path / "file").read_text() == "bound"
+
+
+def test_login_a_volume_belongs_to_the_ids_that_are_asked_for_where_there_are_such(store: Rpod) -> None:
+    words = ("volume", "create", "--opt", "o=uid=5,gid=6", "ug")
+    if len(store("unshare", "cat", "/proc/self/uid_map").splitlines()) == 1:
+        assert "cannot give the volume to 5:6" in store.error(*words)
+        assert store("volume", "ls", "-q") == ""
+        return
+    store(*words)
+    assert store(*QUICK, "-v", "ug:/v", "bb", "stat", "-c", "%u %g", "/v") == "5 6\n"
+    store("volume", "rm", "ug")
 
 
 def test_mounting_by_hand_is_counted_and_seen_inside_unshare(store: Rpod) -> None:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from rootless_pod.errors import Conflict, NotFound, Refused, Usage
+from rootless_pod.errors import Conflict, Corrupt, NotFound, Refused, Usage
 from rootless_pod.oci.runtime import ResolvedMount
 from rootless_pod.paths import Paths
 from rootless_pod.volumes import volume as store
@@ -68,6 +68,19 @@ def test_a_volume_of_a_driver_is_known_by_its_record_and_mended_as_one(paths):
     assert store.mend(paths, "v")
     found = store.read(paths, "v")
     assert (found.driver, found.options) == ("plug", {"a": "b"})
+
+
+def test_a_damaged_record_of_a_driver_hides_nothing_and_can_be_removed(paths):
+    store.create(paths, "v", driven={"driver": "local", "options": {"type": "tmpfs"}, "is_mounted": True})
+    store.create(paths, "other")
+    with open(f"{paths.volumes}/v/driver.json", "w") as file:
+        file.write("{")
+    assert store.names(paths) == [one.name for one in store.list_volumes(paths)] == ["other", "v"]
+    assert store.fault_of(paths, "v")
+    with pytest.raises(Corrupt):
+        store.is_driven(paths, "v")
+    store.remove(paths, "v")
+    assert os.listdir(paths.volumes) == ["other"]
 
 
 def test_volumes_are_found_by_the_start_of_their_name(paths):
