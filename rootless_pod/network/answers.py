@@ -131,7 +131,8 @@ def _finish(
         owner = query.question[0].name
         response.answer.append(dns.rrset.from_text(owner, TTL_SECONDS, dns.rdataclass.IN, kind, *texts))
     try:
-        return response.to_wire(max_size=limit)
+        # In our order: the name of a container comes before its aliases.
+        return response.to_wire(max_size=limit, want_shuffle=False)
     except dns.exception.TooBig:
         response.answer.clear()
         response.flags |= dns.flags.TC
