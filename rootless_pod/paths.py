@@ -147,10 +147,7 @@ class Paths(Frozen):
         Raises:
             HostUnready: a root can't be made or written.
         """
-        if os.path.isdir(self.probes) and os.path.isdir(self.locks):
-            return
-        fresh = [root for root in (self.graphroot, self.runroot) if _holds_only_ours(root)]
-        for path in (
+        places = (
             self.graphroot,
             self.image,
             self.layers,
@@ -165,7 +162,12 @@ class Paths(Frozen):
             self.netns,
             self.runtime_root,
             self.probes,
-        ):
+        )
+        # Each is looked for: another command may have made some of them, or have been killed while it did.
+        if all(map(os.path.isdir, places)):
+            return
+        fresh = [root for root in (self.graphroot, self.runroot) if _holds_only_ours(root)]
+        for path in places:
             try:
                 os.makedirs(path, mode=0o700, exist_ok=True)
             except OSError as cause:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 import subprocess
 from typing import Any
 
@@ -105,3 +108,12 @@ def test_quiet_says_only_what_is_limited_or_failed(rpod: Rpod) -> None:
 
 def test_output_that_is_no_terminal_has_no_colours(rpod: Rpod) -> None:
     assert "\x1b" not in rpod("doctor")
+
+
+def test_the_first_container_after_a_reboot_runs_though_doctor_was_asked_before(rpod: Rpod) -> None:
+    rpod("run", "--rm", "--network", "none", "host", "true")
+    (pause,) = rpod.runroot.glob("*/pause.json")
+    os.kill(json.loads(pause.read_text())["pid"], signal.SIGKILL)
+    shutil.rmtree(rpod.runroot)
+    rpod("doctor")
+    rpod("run", "--rm", "host", "true")
