@@ -15,6 +15,7 @@ from rootless_pod.state.record import read_record, write_record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.container.context import Context
+    from rootless_pod.container.record import ContainerConfig
     from rootless_pod.paths import Paths
 
 
@@ -42,10 +43,7 @@ def rename(context: Context, container_id: str, name: str) -> None:
             raise
         write_record(f"{paths.container(container_id)}/container.json", record_of(old.replace(name=name)))
         names.release(directory, old.name, container_id)
-        if old.request.network.joins:
-            from rootless_pod.network.named import rename as rename_on_networks
-
-            rename_on_networks(paths, container_id, old.name, name)
+        _rename_on_networks(paths, old.replace(name=name), old.name)
         os.unlink(_mark(paths, container_id))
         tell(paths, old.replace(name=name), "rename")
 
@@ -56,10 +54,12 @@ def mend(paths: Paths, container_id: str) -> None:
         both = read_record(_mark(paths, container_id)).get("names") or ()
     except NotFound:
         return
-    name = read(paths, container_id).config.name
+    config = read(paths, container_id).config
+    name = config.name
     for one in both:
         if one != name:
             names.release(paths.names("containers"), str(one), container_id)
+            _rename_on_networks(paths, config, str(one))
     os.unlink(_mark(paths, container_id))
 
 
@@ -76,6 +76,14 @@ def drop_leftover(paths: Paths, name: str) -> None:
         return
     finally:
         lock.release()
+
+
+def _rename_on_networks(paths: Paths, config: ContainerConfig, old: str) -> None:
+    """Have it found by its name where it was found by ``old``."""
+    if config.request.network.joins:
+        from rootless_pod.network.named import rename as rename_lease
+
+        rename_lease(paths, config.id, old, config.name)
 
 
 def _mark(paths: Paths, container_id: str) -> str:

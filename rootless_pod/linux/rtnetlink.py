@@ -9,6 +9,7 @@ import struct
 from rootless_pod.frozen import Frozen
 from rootless_pod.linux.netlink import (
     NETLINK_ROUTE,
+    NLM_F_APPEND,
     NLM_F_CREATE,
     NLM_F_EXCL,
     NLM_F_REPLACE,
@@ -156,7 +157,10 @@ class Routing:
         self._netlink.request(_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, head + b"".join(parts))
 
     def add_route(self, index: int, gateway: str, *, destination: str = "", metric: int | None = None) -> None:
-        """Add a route through ``gateway``; ``destination`` "" is the default route. There already is fine."""
+        """Add a route through ``gateway``; ``destination`` "" is the default route. There already is fine.
+
+        Of IPv4, others to the same place stay and go first; of IPv6 the first one stays alone.
+        """
         family, packed = pack_address(gateway)
         network, _slash, bits = destination.partition("/")
         parts = [attribute(_RTA_DST, pack_address(network)[1])] if network else []
@@ -165,7 +169,9 @@ class Routing:
             parts.append(attribute(_RTA_PRIORITY, metric))
         head = _ROUTE.pack(family, int(bits or 0), 0, 0, _TABLE_MAIN, _PROTO_STATIC, 0, _UNICAST, 0)
         try:
-            self._netlink.request(_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, head + b"".join(parts))
+            # IPv6 would share what is sent among routes of one metric.
+            mode = NLM_F_APPEND if family == _AF_INET else NLM_F_EXCL
+            self._netlink.request(_NEWROUTE, NLM_F_CREATE | mode, head + b"".join(parts))
         except OSError as cause:
             if cause.errno != errno.EEXIST:
                 raise

@@ -362,7 +362,11 @@ def detach(status: NetworkStatus) -> None:
 
     A namespace that was joined stays as it is. The namespace itself goes when the helper has died, some 20 ms later.
     """
-    if status.helper_pid:
+    if status.helper_pid and status.addresses:
+        from rootless_pod.network.forward import end
+
+        end(status)
+    elif status.helper_pid:
         kill_helper(status.helper_pid, status.helper_started)
     if status.owned and status.netns_path:
         from rootless_pod.network.netns import remove_netns

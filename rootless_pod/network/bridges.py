@@ -89,8 +89,11 @@ def renew(shared_netns: str, active: tuple[Network, ...]) -> None:
         os.close(shared)
 
 
-def disconnect(container_netns: str, interface: str) -> None:
-    """Take an interface out of a container, and the cable with it; gone already is fine."""
+def disconnect(container_netns: str, interface: str, left: tuple[Cable, ...] = ()) -> None:
+    """Take an interface out of a container, and the cable with it; gone already is fine.
+
+    ``left`` are those that stay: they lead out now, if only the one that goes did.
+    """
     container = _open(container_netns)
 
     def work() -> None:
@@ -99,6 +102,10 @@ def disconnect(container_netns: str, interface: str) -> None:
             found = routing.links().get(interface)
             if found is not None:
                 routing.remove(found.index)
+            links = routing.links()
+            for cable in left:
+                if cable.lease.interface in links:
+                    _route(routing, links[cable.lease.interface].index, cable.network)
 
     try:
         netns.in_thread(work)
@@ -207,13 +214,18 @@ def _address(routing: Routing, cable: Cable) -> None:
     for address in cable.lease.addresses:
         routing.add_address(link.index, address)
     routing.set_up(link.index)
-    options = cable.network.options
-    if not cable.network.internal and options.get("no_default_route", "false") == "false":
-        for subnet in cable.network.subnets:
+    _route(routing, link.index, cable.network)
+
+
+def _route(routing: Routing, index: int, network: Network) -> None:
+    """Add the routes that a network gives to its containers."""
+    options = network.options
+    if not network.internal and options.get("no_default_route", "false") == "false":
+        for subnet in network.subnets:
             if subnet.gateway:
-                routing.add_route(link.index, subnet.gateway, metric=int(options.get("metric", _ROUTE_METRIC)))
-    for route in cable.network.routes:
-        routing.add_route(link.index, route.gateway, destination=route.destination, metric=route.metric)
+                routing.add_route(index, subnet.gateway, metric=int(options.get("metric", _ROUTE_METRIC)))
+    for route in network.routes:
+        routing.add_route(index, route.gateway, destination=route.destination, metric=route.metric)
 
 
 def _lead_on(active: tuple[Network, ...]) -> None:

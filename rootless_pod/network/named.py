@@ -55,11 +55,11 @@ class NamedAttachment(Attachment):
             ipam.drop_strangers(paths)
             ipam.drop(paths, self._container_id)  # of a start that was killed
             cables = _take(paths, request, joined, container_id=self._container_id, name=name)
-            shared.make(paths)
+            fresh = shared.make(paths)
             self._alive_fd = shared.hold_alive(paths)
             if any(not network.internal for _join, network in joined):
                 self._way_out = shared.WayOut(paths)
-                self._way_out.start()
+                self._way_out.start(fresh=fresh)
             active = bridges.active_networks(paths, *(network for _join, network in joined))
             bridges.connect(shared.netns_path(paths), self.status.netns_path or "", cables, active)
         self._served = tuple(network for _join, network in joined if network.dns_enabled and network.subnets)
@@ -188,21 +188,23 @@ def connect(
     alive_fd = -1
     try:
         with shared.lock(paths):
+            ((_join, network),) = joined
+            _unplug(paths, network.name, container_id, netns_path)  # what a killed connect left
             taken = {lease.interface for lease in ipam.leases_of(paths, container_id).values()}
             cables = _take(paths, request, joined, container_id=container_id, name=name, taken=taken)
             try:
-                shared.make(paths)
+                fresh = shared.make(paths)
                 alive_fd = shared.hold_alive(paths)
-                if not joined[0][1].internal:
-                    way_out.start()
-                active = bridges.active_networks(paths, joined[0][1])
+                if not network.internal:
+                    way_out.start(fresh=fresh)
+                active = bridges.active_networks(paths, network)
                 bridges.connect(shared.netns_path(paths), netns_path, cables, active)
             except BaseException:
-                ipam.drop(paths, container_id, joined[0][1].name)
+                ipam.drop(paths, container_id, network.name)
                 raise
-        if not joined[0][1].internal:
+        if not network.internal:
             way_out.wait_ready()
-        have_names(paths, (joined[0][1],))
+        have_names(paths, (network,))
     finally:
         way_out.close()
         if alive_fd >= 0:
@@ -220,11 +222,11 @@ def reload(paths: Paths, joins: tuple[NetworkJoin, ...]) -> None:
     alive_fd = -1
     try:
         with shared.lock(paths):
-            shared.make(paths)
+            fresh = shared.make(paths)
             alive_fd = shared.hold_alive(paths)
             leads_out = any(not network.internal for network in networks)
             if leads_out:
-                way_out.start()
+                way_out.start(fresh=fresh)
             bridges.renew(shared.netns_path(paths), bridges.active_networks(paths, *networks))
         if leads_out:
             way_out.wait_ready()
@@ -255,10 +257,22 @@ def have_names(paths: Paths, networks: tuple[Network, ...], *, ahead: int = -1) 
 def disconnect(paths: Paths, network: str, *, container_id: str, netns_path: str) -> None:
     """Take a running container off a network; not being on it is fine."""
     with shared.lock(paths):
-        lease = ipam.lease_of(paths, network, container_id)
-        if lease is not None:
-            bridges.disconnect(netns_path, lease.interface)
-        ipam.drop(paths, container_id, network)
+        _unplug(paths, network, container_id, netns_path)
+
+
+def _unplug(paths: Paths, network: str, container_id: str, netns_path: str) -> None:
+    lease = ipam.lease_of(paths, network, container_id)
+    if lease is None:
+        return
+    others = ipam.leases_of(paths, container_id)
+    others.pop(network)
+    left = tuple(
+        bridges.Cable(network=one, lease=others[one.name])
+        for one in bridges.active_networks(paths)
+        if one.name in others
+    )
+    bridges.disconnect(netns_path, lease.interface, left)
+    ipam.drop(paths, container_id, network)
 
 
 def rename(paths: Paths, container_id: str, old: str, new: str) -> None:
@@ -287,9 +301,9 @@ def run_inside(paths: Paths, work: Callable[[], int]) -> int:
     alive_fd = -1
     try:
         with shared.lock(paths):
-            shared.make(paths)
+            fresh = shared.make(paths)
             alive_fd = shared.hold_alive(paths)
-            way_out.start()
+            way_out.start(fresh=fresh)
         way_out.wait_ready()
         fd = os.open(shared.netns_path(paths), os.O_RDONLY | os.O_CLOEXEC)
         return _in_child(fd, work)

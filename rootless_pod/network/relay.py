@@ -26,6 +26,7 @@ _BUFFER_BYTES = 1 << 18
 _BACKLOG = 1024
 _ADDRESS_KEPT_SECONDS = 1.0
 _UDP_IDLE_SECONDS = 90.0
+_FINISH_SECONDS = 10.0
 _UDP_CLIENTS = 4096
 _ACCEPT_PAUSE_SECONDS = 0.05
 _IP_PKTINFO, _IPV6_RECVPKTINFO, _IPV6_PKTINFO = 8, 49, 50
@@ -61,6 +62,7 @@ class _Side:
         self.interest = 0
         self.peer: _Side = self
         self.connecting = False
+        self.deaf = False  # both ways are closed: nothing is asked of it any more
 
 
 class _Listener(Frozen):
@@ -114,12 +116,14 @@ class Relay:
         self._listeners[sock.fileno()] = _Listener(sock=sock, mapping=mapping)
         self._epoll.register(sock.fileno(), _READ)
 
-    def run(self, exit_fd: int) -> None:
-        """Relay until the other end of ``exit_fd`` is closed."""
-        self._epoll.register(exit_fd, 0)
+    def run(self, *exit_fds: int) -> None:
+        """Relay until the other end of one of ``exit_fds`` is closed; listen no more then."""
+        for fd in exit_fds:
+            self._epoll.register(fd, 0)
         while True:
             for fd, event in self._epoll.poll(_UDP_IDLE_SECONDS if self._clients else -1):
-                if fd == exit_fd:
+                if fd in exit_fds:
+                    self._stop_listening(exit_fds)
                     return
                 self._serve(fd, event)
             # Not before all events are seen: another socket would get the number of a closed one meanwhile.
@@ -127,6 +131,24 @@ class Relay:
                 self._dropped.pop().close()
             if self._clients and time.monotonic() - self._swept_at > _UDP_IDLE_SECONDS / 4:
                 self._sweep_clients()
+
+    def _stop_listening(self, exit_fds: tuple[int, ...]) -> None:
+        for fd in exit_fds:
+            self._epoll.unregister(fd)
+        for fd, listener in self._listeners.items():
+            self._epoll.unregister(fd)
+            listener.sock.close()
+        self._listeners.clear()
+
+    def finish(self) -> None:
+        """Deliver what the container has sent: it is ending, and so do its connections."""
+        deadline = time.monotonic() + _FINISH_SECONDS
+        while self._sides and (left := deadline - time.monotonic()) > 0:
+            for fd, event in self._epoll.poll(left):
+                if fd in self._sides:
+                    self._move(self._sides[fd], event)
+            while self._dropped:
+                self._dropped.pop().close()
 
     def close(self) -> None:
         """Close all that is open."""
@@ -195,6 +217,8 @@ class Relay:
 
     def _watch(self, side: _Side) -> None:
         """Ask for what can be gone on with: reading where the other side takes more, writing where something waits."""
+        if side.deaf:
+            return
         other = side.peer
         wanted = 0
         if side.connecting or side.pending:
@@ -221,11 +245,16 @@ class Relay:
         except OSError:
             self._drop(side)
             return
-        if (side.closing and side.peer.closing and not side.pending and not side.peer.pending) or (
-            side.ended and event & select.EPOLLHUP
-        ):
+        if side.closing and side.peer.closing and not side.pending and not side.peer.pending:
             self._drop(side)
             return
+        if side.ended and event & select.EPOLLHUP:
+            if not side.peer.pending:
+                self._drop(side)
+                return
+            # It is gone, and would say so for ever; what it sent is still on its way to the other.
+            self._epoll.unregister(side.fd)
+            side.deaf = True
         self._watch(side)
         self._watch(side.peer)
 
@@ -265,7 +294,8 @@ class Relay:
     def _drop(self, side: _Side) -> None:
         for one in (side, side.peer):
             if self._sides.pop(one.fd, None) is not None:
-                self._epoll.unregister(one.fd)
+                if not one.deaf:
+                    self._epoll.unregister(one.fd)
                 self._dropped.append(one.sock)
 
     # --- udp

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _NAMESPACE = "netns"
 _HELPER = "helper.json"
 _ALIVE = "alive"
+_PROGRAMS = (b"slirp4netns", b"pasta", b"passt", b"pasta.avx2", b"passt.avx2")
 
 
 def place(paths: Paths) -> str:
@@ -60,15 +61,17 @@ def is_there(paths: Paths) -> bool:
         return False
 
 
-def make(paths: Paths) -> None:
-    """Make the namespace if it is not there; the lock is held.
+def make(paths: Paths) -> bool:
+    """Make the namespace if it is not there, and return whether it was made; the lock is held.
 
     Raises:
         HostUnready: the kernel refuses.
     """
-    if not is_there(paths):
-        _end_helper(paths)  # of a namespace that nothing holds any more
-        make_netns(place(paths), _NAMESPACE)
+    if is_there(paths):
+        return False
+    _end_helper(paths)  # of a namespace that nothing holds any more
+    make_netns(place(paths), _NAMESPACE)
+    return True
 
 
 def hold_alive(paths: Paths) -> int:
@@ -96,8 +99,10 @@ class WayOut:
         self._starting: Lock | None = None
         self._left: list[NetworkDriver] = []
 
-    def start(self, candidates: list[NetworkDriver] | None = None) -> None:
+    def start(self, candidates: list[NetworkDriver] | None = None, *, fresh: bool = False) -> None:
         """Start the first program that is installed, unless one lives; the lock is held.
+
+        ``fresh``: the namespace has just been made, so that nobody can be in it.
 
         Raises:
             HostUnready: none is installed.
@@ -107,6 +112,8 @@ class WayOut:
             return
         probes = paths.probes
         self._left = [Slirp4netns(probes), Pasta(probes)] if candidates is None else candidates
+        if not fresh:
+            _end_unrecorded(paths)
         if self._starting is None:
             self._starting = _starting_lock(paths)
             self._starting.acquire()
@@ -227,6 +234,23 @@ def _end_helper(paths: Paths) -> None:
     if isinstance(pid, int) and isinstance(started, int):
         kill_helper(pid, started)
         os.unlink(f"{place(paths)}/{_HELPER}")
+
+
+def _end_unrecorded(paths: Paths) -> None:
+    """End a program whose starter was killed before it could write who it is: two can't lead out of one namespace."""
+    from rootless_pod.linux import procfs
+
+    word = os.fsencode(netns_path(paths))
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                words = file.read().split(b"\0")
+        except OSError:
+            continue
+        if word in words and os.path.basename(words[0]) in _PROGRAMS:
+            kill_helper(int(name), procfs.start_time(int(name)))
 
 
 def _request(paths: Paths) -> HelperRequest:

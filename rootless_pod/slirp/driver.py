@@ -127,8 +127,8 @@ class NetworkDriver(Protocol):
         """Return the path of the socket that takes commands, if there is one."""
 
 
-def kill_helper(pid: int, started: int | None) -> bool:
-    """Send SIGKILL to ``pid`` if it still is the process that started at ``started``; return whether it was.
+def kill_helper(pid: int, started: int | None, number: int = 9) -> bool:
+    """Send a signal (SIGKILL) to ``pid`` if it still is what started at ``started``; return whether it was.
 
     The pidfd is opened before the start time is compared, so a reused pid is never hit.
     """
@@ -141,7 +141,7 @@ def kill_helper(pid: int, started: int | None) -> bool:
     try:
         if not procfs.is_alive(pid, started):
             return False
-        signals.send(pidfd, signals.SIGKILL)
+        signals.send(pidfd, number)
     except ProcessLookupError:
         return False
     finally:

@@ -270,7 +270,9 @@ def test_a_container_joins_and_leaves_networks_while_it_runs(net: Rpod) -> None:
     second = address(net, "web", "two")
     assert f"{second}\t" in net("exec", "web", "cat", "/etc/hosts")
     assert net("exec", "other", "python3", "-c", _FETCH, f"http://{second}/") == "web\n"
+    assert net("exec", "web", "ip", "route").count("default via") == 2
     net("network", "disconnect", "one", "web")
+    assert net("exec", "web", "ip", "route").count("default via") == 1
     said = net("exec", "web", "cat", "/etc/hosts", "/etc/resolv.conf")
     assert f"{first}\t" not in said
     assert list(settings(net, "web")) == ["two"]

@@ -84,6 +84,66 @@ def test_a_slow_reader_holds_its_writer_up_and_nobody_else(relaying):
                 assert received == sent
 
 
+def test_what_was_sent_before_the_end_arrives_whole_however_slowly_it_is_read(relaying):
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        port = relaying(server.getsockname()[1])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            inner, _sender = server.accept()
+            client.shutdown(socket.SHUT_WR)
+            body = os.urandom(12_000_000)
+
+            def send():
+                assert inner.recv(1) == b""
+                inner.sendall(body)
+                inner.close()
+
+            sender = threading.Thread(target=send)
+            sender.start()
+            received = []
+            while part := client.recv(300_000):
+                received.append(part)
+                threading.Event().wait(0.002)  # so that much of it waits in the relay when the server is gone
+            sender.join()
+            assert b"".join(received) == body
+
+
+def test_what_was_sent_arrives_even_if_the_relay_is_told_to_end():
+    reading, writing = os.pipe()
+    relay = Relay(lambda: "127.0.0.2")
+    port = free_port()
+
+    def work():
+        relay.run(reading)
+        relay.finish()
+
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        inner_port = server.getsockname()[1]
+        relay.listen(PortMapping(host_ip="127.0.0.1", host_port=port, container_port=inner_port))
+        thread = threading.Thread(target=work)
+        thread.start()
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            inner, _sender = server.accept()
+            inner.setblocking(False)
+            body = os.urandom(8_000_000)
+            sent = 0
+            try:
+                while sent < len(body):
+                    sent += inner.send(body[sent:])
+            except BlockingIOError:
+                pass
+            inner.close()
+            os.close(writing)
+            received = b"".join(iter(lambda: client.recv(100_000), b""))
+            assert received == body[:sent]
+            assert sent > 1_000_000
+        thread.join(10)
+        assert not thread.is_alive()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=10)
+    relay.close()
+    os.close(reading)
+
+
 def test_a_client_is_let_go_where_nobody_listens(relaying):
     port = relaying(free_port())
     for _number in range(20):
