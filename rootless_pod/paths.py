@@ -102,8 +102,14 @@ class Paths(Frozen):
 
     @property
     def leases(self) -> str:
-        """One directory a named network, in it a file for each container that has addresses there."""
-        return f"{self.bootroot}/networks"
+        """One directory a named network, in it a file for each container that has addresses there.
+
+        Stores that share a runtime directory have networks of their own, whatever their names.
+        """
+        import binascii
+
+        store = binascii.crc32(os.fsencode(os.path.realpath(self.graphroot)))
+        return f"{self.bootroot}/networks/{store:08x}"
 
     @property
     def runtime_root(self) -> str:

@@ -1,4 +1,4 @@
-"""The process that answers names at the gateways of all named networks of a runtime directory.
+"""The process that answers names at the gateways of all named networks of a store.
 
 ``python -m rootless_pod.network.resolver --root … --runroot … BOOTID``, with a pipe as descriptor 3 on which it says
 ``ready``, the shared network namespace as descriptor 4 and the taken lock as descriptor 5, so that there is only one.
@@ -17,6 +17,7 @@ from rootless_pod.linux import capabilities, namespaces, process
 from rootless_pod.network.answers import LARGEST_SIZE, Forward, decide, failure
 from rootless_pod.network.dns import is_local_to_host
 from rootless_pod.network.resolv import read_host_resolv
+from rootless_pod.network.resolver_start import PLACE
 from rootless_pod.network.upstream import ask, read_message
 from rootless_pod.network.watched import Watched
 from rootless_pod.paths import Paths
@@ -38,11 +39,6 @@ _SETTLE_SECONDS = 0.02
 _BATCH = 64
 _IP_FREEBIND = 15
 _IPV6_FREEBIND = 78
-
-
-def place(paths: Paths) -> str:
-    """Return the directory of lock, socket and log."""
-    return f"{paths.bootroot}/resolver"
 
 
 def own_namespace() -> str:
@@ -261,7 +257,7 @@ def _send(udp: socket.socket, answer: bytes, to: Any) -> None:
 
 
 async def _serve(paths: Paths, ready_fd: int) -> None:
-    directory_fd = os.open(place(paths), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory_fd = os.open(f"{paths.leases}/{PLACE}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     # A socket's path has 107 bytes at most.
     path = f"/proc/self/fd/{directory_fd}/socket"
     try:

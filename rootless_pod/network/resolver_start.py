@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rootless_pod.paths import Paths
 
 MODULE = "rootless_pod.network.resolver"
+PLACE = ".resolver"
+"""The directory of lock, socket and log; no network can have its name."""
 _SECONDS = 10.0
 _ANSWER_SECONDS = 5.0
 _LOG_BYTES = 1_000_000
@@ -70,7 +72,7 @@ def _remedy(directory: str) -> str:
 
 
 def _make_place(paths: Paths) -> str:
-    directory = f"{paths.bootroot}/resolver"
+    directory = f"{paths.leases}/{PLACE}"
     os.makedirs(directory, mode=0o700, exist_ok=True)
     return directory
 

@@ -145,6 +145,20 @@ def test_a_strictly_isolated_network_is_reached_from_no_other(net: Rpod) -> None
     net("network", "rm", "apart", "open")
 
 
+def test_stores_of_one_runtime_directory_have_networks_of_their_own(net: Rpod, tmp_path: Path) -> None:
+    other = Rpod(tmp_path / "other", net.runroot)
+    other("network", "create", "one")
+    sleeper(net, "mine", "--network", "one")
+    sleeper(other, "theirs", "--network", "one")
+    assert look(net, "mine", "mine")["mine"] == address(net, "mine", "one")
+    assert look(net, "mine", "theirs.dns.podman") == {"theirs.dns.podman": "nowhere"}
+    assert look(other, "theirs", "theirs", "mine.dns.podman")["mine.dns.podman"] == "nowhere"
+    other("stop", "-t", "0", "theirs")
+    assert look(net, "mine", "mine.dns.podman")["mine.dns.podman"] == address(net, "mine", "one")
+    net("rm", "-fa", "-t", "0")
+    other("rm", "-fa", "-t", "0")
+
+
 def test_a_removed_network_takes_its_containers_along(net: Rpod) -> None:
     net("network", "create", "gone")
     sleeper(net, "a", "--network", "gone")

@@ -264,7 +264,7 @@ def test_garbage_never_ends_it(places):
         with socket.create_connection(("127.0.1.1", 53), source_address=("127.0.1.5", 0)) as stream:
             stream.sendall(os.urandom(40))
     with socket.socket(socket.AF_UNIX) as local:
-        os.chdir(f"{world.paths.bootroot}/resolver")
+        os.chdir(f"{world.paths.leases}/.resolver")
         local.connect("socket")
         local.sendall(os.urandom(100) + b"\n")
     # Over TCP: a full queue may lose datagrams.
