@@ -1,6 +1,6 @@
 """Kills rpod or a monitor in the middle of two commands on the same objects. See scripts/kill-test-loop.
 
-Every command that changes something takes its turn: containers, pods, volumes, secrets, images made from containers. After
+Every command that changes something takes its turn: containers, pods, networks, volumes, secrets, images made from containers. After
 each kill all lists work and show nothing damaged; after a batch ``rm -f`` of every object works and nothing is left.
 """
 
@@ -24,9 +24,10 @@ from rootless_pod.commands import index
 BATCH = 6
 STUCK_SECONDS = 90
 CONTAINERS, PODS, VOLUMES, SECRETS = ("c0", "c1"), ("p0",), ("v0",), ("s0",)
+NETWORKS = ("n0",)
 NET = ("--network", "none")
 SLEEP = ("img", "sleep", "600")
-# What is typed, with C, D, P, V and S for the names of two containers, a pod, a volume and a secret.
+# What is typed, with C, D, P, V, S and N for the names of two containers, a pod, a volume, a secret and a network.
 ACTIONS = (
     ("create --name C -v V:/v NET SLEEP", 3),
     ("create --name C --pod P SLEEP", 1),
@@ -74,10 +75,19 @@ ACTIONS = (
     ("volume prune -f", 1),
     ("secret create S /etc/hostname", 2),
     ("secret rm S", 1),
+    ("network create N", 2),
+    ("network rm N", 1),
+    ("network rm -f -t 0 N", 1),
+    ("network prune -f", 1),
+    ("run -d --name C --network N SLEEP", 3),
+    ("run -d --replace --name C --network N -p 0:80 SLEEP", 2),
+    ("network connect N C", 3),
+    ("network disconnect N C", 2),
+    ("network reload C", 1),
     ("system prune -f --volumes", 1),
     ("system check --quick --repair", 1),
 )
-TARGETS = ("rpod", "rpod", "rpod", "conmon")
+TARGETS = ("rpod", "rpod", "rpod", "conmon", "network helper")
 
 
 def known(action: str) -> bool:
@@ -119,12 +129,14 @@ class KillLoop:
         if known("pod create"):
             self.world("pod", "create", "--name", "p0")
             self.world("run", "-d", "--name", "c1", "--pod", "p0", *SLEEP)
+        self.world("network", "create", "--ignore", *NETWORKS)
 
     def words(self) -> list[str]:
         """Return one command line."""
         action = self.random.choices([one[0] for one in self.actions], [one[1] for one in self.actions])[0]
         first, second = self.random.sample(CONTAINERS, 2)
         names = {"C": first, "D": second, "P": PODS[0], "V": VOLUMES[0], "S": SECRETS[0], "V:/v": f"{VOLUMES[0]}:/v"}
+        names["N"] = NETWORKS[0]
         words: list[str] = []
         for word in action.split():
             more = {"NET": ("--network", self.world.network()), "SLEEP": SLEEP}.get(word)
@@ -189,7 +201,7 @@ class KillLoop:
         if "Damaged" in shown:
             raise Failure(f"ps shows {shown}")
         self.world("volume", "ls")
-        for listing in ("pod ps", "secret ls"):
+        for listing in ("pod ps", "secret ls", "network ls"):
             if known(listing):
                 self.world(*listing.split())
         for container_id in self.world("ps", "-aq", "--no-trunc").split():
@@ -207,6 +219,7 @@ class KillLoop:
         self.world("volume", "rm", "-f", "-a")
         if known("secret rm"):
             self.world("secret", "rm", "-a", code=None)
+        self.world("network", "rm", "-f", *NETWORKS, code=None)
         for image in set(self.world("images", "-aq", "--no-trunc").split()) - self.images:
             self.world("rmi", "-f", image)
         deadline = time.monotonic() + 5
@@ -226,6 +239,7 @@ class KillLoop:
             "names/pods/*",
             "names/secrets/*",
             "secrets/*/*",
+            "networks/*",
         ):
             found += [str(path) for path in self.world.root.glob(pattern)]
         return found

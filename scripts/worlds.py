@@ -59,6 +59,7 @@ class World:
         self.files_digest = self.pulled = ""
         self._networks = itertools.cycle(
             [mode for mode in ("none", "slirp4netns", "pasta", "") if not mode or shutil.which(mode) or mode == "none"]
+            + (["bridge"] if shutil.which("slirp4netns") else [])
         )
 
     def argv(self, *words: str) -> list[str]:
@@ -183,7 +184,15 @@ class World:
             "scratch/*",
         ):
             left += [str(path) for path in self.root.glob(pattern) if path.name not in (".", "..")]
-        for pattern in ("*/containers/*", "*/netns/*", "*/runtime/*/*", "*/.*.tmp", "*/probes/probe-*", "*/probes/.*"):
+        for pattern in (
+            "*/containers/*",
+            "*/netns/*",
+            "*/runtime/*/*",
+            "*/networks/*/[!.]*/*.json",
+            "*/.*.tmp",
+            "*/probes/probe-*",
+            "*/probes/.*",
+        ):
             left += [str(path) for path in self.runroot.glob(pattern)]
         mounts = subprocess.run(
             self.argv("unshare", "cat", "/proc/self/mountinfo"), capture_output=True, text=True, timeout=30, check=True
