@@ -204,7 +204,7 @@ def page() -> str:
         + "Other spellings of the same: "
         + ", ".join(f"`{a}` = `{b}`" for a, b in sorted(aliases.items()))
         + f"\n\nOnly here: {_quoted(own)}\n\nNot here yet: {_quoted(coming)}\n\n"
-        + "To come with builds, networks, kube files and the API: "
+        + "To come with builds, kube files and the API: "
         + f"{_quoted(words for words in absent if mark_for(words) == 'later')}\n\n"
         + "Not planned, of no use without root: "
         + f"{_quoted(words for words in absent if mark_for(words) == 'S')}\n\n"
