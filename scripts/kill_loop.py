@@ -70,6 +70,7 @@ ACTIONS = (
     ("pod rm -f P", 2),
     ("pod prune -f", 1),
     ("volume create V", 2),
+    ("volume create --driver image --opt image=img V", 1),
     ("volume rm V", 1),
     ("volume rm -f V", 1),
     ("volume prune -f", 1),

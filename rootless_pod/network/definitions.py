@@ -12,6 +12,7 @@ import time
 from rootless_pod.errors import Conflict, Corrupt, HostUnready, NotFound, RpodError, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.network.definition import BRIDGE, HOST_LOCAL, NO_ADDRESSES, Network, StaticRoute, Subnet
+from rootless_pod.network.lease import LAST_GIVEN
 from rootless_pod.oci.moments import rfc3339
 from rootless_pod.state.events import emit
 from rootless_pod.state.lock import Lock
@@ -253,6 +254,12 @@ class Networks:
                 os.unlink(self._record(name))
             except FileNotFoundError:
                 return
+        directory = f"{self._paths.leases}/{name}"
+        try:
+            os.unlink(f"{directory}/{LAST_GIVEN}")
+            os.rmdir(directory)
+        except OSError:
+            pass  # no container was ever on it, or one still is
         emit(self._paths, "network", "remove", id=network_id, name=name)
 
     def _sweep(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from rootless_pod.errors import Conflict, Corrupt, NotFound, Usage
-from rootless_pod.network.lease import Lease, read_leases
+from rootless_pod.network.lease import LAST_GIVEN, Lease, read_leases
 from rootless_pod.state.record import read_bytes, read_record, write_bytes, write_record
 
 TYPE_CHECKING = False
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rootless_pod.paths import Paths
 
 _SUFFIX = ".json"
-_LAST = ".last"
 SHORT_ID = 12
 
 
@@ -191,7 +190,7 @@ def _last_given(directory: str) -> dict[str, str]:
     from rootless_pod import jsontext
 
     try:
-        record = jsontext.loads(read_bytes(f"{directory}/{_LAST}"))
+        record = jsontext.loads(read_bytes(f"{directory}/{LAST_GIVEN}"))
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
@@ -200,7 +199,7 @@ def _last_given(directory: str) -> dict[str, str]:
 def _note_last(directory: str, subnet: str, address: str) -> None:
     from rootless_pod import jsontext
 
-    write_bytes(f"{directory}/{_LAST}", jsontext.dumps({**_last_given(directory), subnet: address}).encode())
+    write_bytes(f"{directory}/{LAST_GIVEN}", jsontext.dumps({**_last_given(directory), subnet: address}).encode())
 
 
 def _number(text: str) -> int:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rootless_pod.paths import Paths
 
 _SUFFIX = ".json"
+LAST_GIVEN = ".last"
+"""The file beside the leases of a network that says which addresses were given last."""
 
 
 class Lease(Frozen):
