@@ -1,6 +1,6 @@
-"""The network namespace that all named networks of a user lie in, and the program that leads out of it.
+"""The network namespace that all named networks of a store lie in, and the program that leads out of it.
 
-There is one per runtime directory and boot. A bind mount holds it; the program (slirp4netns, or pasta) ends by itself
+There is one per store and boot. A bind mount holds it; the program (slirp4netns, or pasta) ends by itself
 when the last descriptor of the pipe ``alive`` is closed: each container's monitor holds one. What was killed is found
 out by whoever comes next and made anew. All that changes anything holds ``lock``.
 """
