@@ -27,6 +27,7 @@ _OWN_NAMES = frozenset(
 _EVER_SINCE = frozenset({"containers", "image", "layers", "locks", "names", "volumes"})
 _OWN_BEGINNINGS = ("configuration.json", "modules-")
 _BOOT_ID_LENGTH = 32
+_STORE_LENGTH = 8
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -36,6 +37,8 @@ class Paths(Frozen):
     graphroot: str
     runroot: str
     boot_id: str
+    store: str = ""
+    """Tells graphroots apart that share a runroot: each has its own directory there."""
     runroot_reason: str = ""
     additional: tuple[str, ...] = ()
     """Graphroots of others whose images and layers are used where they lie, and never written."""
@@ -83,7 +86,7 @@ class Paths(Frozen):
     @property
     def bootroot(self) -> str:
         """All that ends with the boot."""
-        return f"{self.runroot}/{self.boot_id}"
+        return f"{self.runroot}/{self.boot_id}{self.store and '-'}{self.store}"
 
     @property
     def bundles(self) -> str:
@@ -102,14 +105,8 @@ class Paths(Frozen):
 
     @property
     def leases(self) -> str:
-        """One directory a named network, in it a file for each container that has addresses there.
-
-        Stores that share a runtime directory have networks of their own, whatever their names.
-        """
-        import binascii
-
-        store = binascii.crc32(os.fsencode(os.path.realpath(self.graphroot)))
-        return f"{self.bootroot}/networks/{store:08x}"
+        """One directory a named network, in it a file for each container that has addresses there."""
+        return f"{self.bootroot}/networks"
 
     @property
     def runtime_root(self) -> str:
@@ -187,8 +184,13 @@ class Paths(Frozen):
 
 def is_own_entry(name: str) -> bool:
     """Tell whether ``name`` is one that rpod gives to something at the top of a root."""
-    boot = len(name) == _BOOT_ID_LENGTH and set(name) <= _HEX
-    return boot or name in _OWN_NAMES or name.startswith(_OWN_BEGINNINGS)
+    return _is_boot(name) or name in _OWN_NAMES or name.startswith(_OWN_BEGINNINGS)
+
+
+def _is_boot(name: str) -> bool:
+    """Tell whether ``name`` is that of the directory of a boot, with the store it belongs to or from before that."""
+    boot, _dash, store = name.partition("-")
+    return len(boot) == _BOOT_ID_LENGTH and len(store) in (0, _STORE_LENGTH) and set(boot + store) <= _HEX
 
 
 def is_marked(root: str) -> bool:
@@ -201,7 +203,7 @@ def _holds_only_ours(root: str) -> bool:
     try:
         names = set(os.listdir(root))
         ours = all(is_own_entry(name) for name in names)
-        return ours and (not names or names >= _EVER_SINCE or any(len(name) == _BOOT_ID_LENGTH for name in names))
+        return ours and (not names or names >= _EVER_SINCE or any(map(_is_boot, names)))
     except FileNotFoundError:
         return True
     except OSError:
@@ -294,6 +296,8 @@ def find_paths(root: str | None = None, runroot: str | None = None) -> Paths:
     Raises:
         HostUnready: no runtime directory is usable.
     """
+    import binascii
+
     from rootless_pod.linux.procfs import boot_id
 
     graphroot = os.path.abspath(root) if root else f"{_data_home()}/rootless-pod"
@@ -301,4 +305,5 @@ def find_paths(root: str | None = None, runroot: str | None = None) -> Paths:
         chosen, reason = os.path.abspath(runroot), ""
     else:
         chosen, reason = _choose_runroot(os.getuid())
-    return Paths(graphroot=graphroot, runroot=chosen, boot_id=boot_id(), runroot_reason=reason)
+    store = f"{binascii.crc32(os.fsencode(os.path.realpath(graphroot))):08x}"
+    return Paths(graphroot=graphroot, runroot=chosen, boot_id=boot_id(), store=store, runroot_reason=reason)

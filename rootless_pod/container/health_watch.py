@@ -97,6 +97,7 @@ def write_plan(context: Context, container_id: str, *, notify: str = "") -> bool
         {
             "graphroot": context.paths.graphroot,
             "runroot": context.paths.runroot,
+            "store": context.paths.store,
             "boot_id": context.paths.boot_id,
             "container_id": container_id,
             "pid": container.state["pid"],
@@ -120,7 +121,7 @@ def read_plan(bundle: str) -> Plan | None:
             key: tuple(value) if isinstance(value, list) else value for key, value in record["request"].items()
         }
         return Plan(
-            paths=Paths(graphroot=record["graphroot"], runroot=record["runroot"], boot_id=record["boot_id"]),
+            paths=Paths(**{key: record[key] for key in ("graphroot", "runroot", "boot_id", "store")}),
             container_id=record["container_id"],
             bundle=bundle,
             pid=record["pid"],

@@ -284,8 +284,8 @@ async def _serve(paths: Paths, ready_fd: int) -> None:
 def main(arguments: list[str]) -> int:
     """Enter the namespace and serve until nobody needs it; the whole life of the process."""
     os.set_inheritable(LOCK_FD, False)  # held until the end
-    _root, graphroot, _runroot, runroot, boot_id = arguments
-    paths = Paths(graphroot=graphroot, runroot=runroot, boot_id=boot_id)
+    _root, graphroot, _runroot, runroot, boot_id, store = arguments
+    paths = Paths(graphroot=graphroot, runroot=runroot, boot_id=boot_id, store=store)
     os.chdir("/")
     namespaces.setns(NETNS_FD, namespaces.CLONE_NEWNET)
     os.close(NETNS_FD)

@@ -114,7 +114,7 @@ def _start(paths: Paths, directory: str, netns_path: str) -> int:
         return -1
     ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
     opened = [ready_write]
-    words = ("--root", paths.graphroot, "--runroot", paths.runroot, paths.boot_id)
+    words = ("--root", paths.graphroot, "--runroot", paths.runroot, paths.boot_id, paths.store)
     try:
         log_fd = os.open(f"{directory}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         opened.append(log_fd)

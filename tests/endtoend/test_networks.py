@@ -68,12 +68,12 @@ def net(store: Rpod) -> Iterator[Rpod]:
 
 
 def leases(rpod: Rpod) -> list[Path]:
-    return [path for path in rpod.runroot.glob("*/networks/*/*/*.json") if path.parent.name != ".shared"]
+    return [path for path in rpod.runroot.glob("*/networks/*/*.json") if path.parent.name != ".shared"]
 
 
 def way_out(rpod: Rpod) -> list[int]:
     """Return the pid of the program that leads out of the shared namespace, if it lives."""
-    found = [json.loads(path.read_text())["pid"] for path in rpod.runroot.glob("*/networks/*/.shared/helper.json")]
+    found = [json.loads(path.read_text())["pid"] for path in rpod.runroot.glob("*/networks/.shared/helper.json")]
     return [pid for pid in found if Path(f"/proc/{pid}/cmdline").exists()]
 
 

@@ -264,7 +264,21 @@ def test_a_wish_that_cannot_be_followed_leaves_no_container(img: Rpod, tmp_path:
 
 def test_no_new_files_are_left_by_a_run_that_fails(img: Rpod) -> None:
     img.error("run", "--rm", "-v", "/nowhere:/x", "img", "true")
-    img.error("run", "--rm", "--network", "bridge", "img", "true")
+    img.error("run", "--rm", "--network", "nosuch", "img", "true")
     img("run", "--rm", "img", "nosuch", code=127)
     assert img("ps", "-aq") == ""
     assert img.mounts() == []
+
+
+def test_two_stores_on_one_runtime_directory_leave_each_other_alone(rpod: Rpod) -> None:
+    second = Rpod(Path(f"{rpod.root}-second"), rpod.runroot)
+    try:
+        name = rpod("run", "-d", "--network", "none", "host", "sleep", "1000").strip()
+        second("run", "--rm", "--network", "none", "host", "true")
+        second("rm", "-f", "-a")
+        second("system", "prune", "-f")
+        assert rpod("exec", name, "echo", "alive") == "alive\n"
+        rpod("stop", "-t", "0", name)
+        assert rpod("inspect", "-f", "{{.State.Status}}", name) == "exited\n"
+    finally:
+        second("unshare", "rm", "-rf", str(second.root))
