@@ -188,7 +188,7 @@ class World:
             "*/containers/*",
             "*/netns/*",
             "*/runtime/*/*",
-            "*/networks/*/[!.]*/*.json",
+            "*/networks/[!.]*/*.json",
             "*/.*.tmp",
             "*/probes/probe-*",
             "*/probes/.*",
