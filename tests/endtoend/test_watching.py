@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -27,7 +28,7 @@ def test_top_shows_podmans_columns_and_the_containers_own_numbers(img):
     asked = img("top", "one", "pid", "hpid,nice", "%c").splitlines()
     assert asked[0].split() == ["PID", "HPID", "NI", "COMMAND"]
     first = json.loads(img("inspect", "one"))[0]["State"]["Pid"]
-    assert asked[1].split() == ["1", str(first), "0", "sh"]
+    assert asked[1].split() == ["1", str(first), str(os.nice(0)), "sh"]
     assert ["5", "sleep"] in [line.split()[2:] for line in asked]
 
 
