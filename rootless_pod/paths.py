@@ -193,6 +193,12 @@ def _is_boot(name: str) -> bool:
     return len(boot) == _BOOT_ID_LENGTH and len(store) in (0, _STORE_LENGTH) and set(boot + store) <= _HEX
 
 
+def is_of_another_store(name: str, store: str) -> bool:
+    """Tell whether ``name`` at the top of a runroot is the directory of another graphroot's boot."""
+    _boot, dash, other = name.partition("-")
+    return bool(dash) and _is_boot(name) and other != store
+
+
 def is_marked(root: str) -> bool:
     """Tell whether rpod made ``root``, or found nothing in it but what is its own."""
     return os.path.isfile(f"{root}/{MARKER}") and not os.path.islink(f"{root}/{MARKER}")

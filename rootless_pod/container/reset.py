@@ -17,7 +17,7 @@ from rootless_pod.container.remove import unmount_below
 from rootless_pod.errors import HostUnready, Refused
 from rootless_pod.linux import procfs
 from rootless_pod.linux.tree import remove_tree
-from rootless_pod.paths import MARKER, is_marked, is_own_entry
+from rootless_pod.paths import MARKER, is_marked, is_of_another_store, is_own_entry
 from rootless_pod.state.containers import is_id
 from rootless_pod.userns.pause import read_pause
 from rootless_pod.volumes import volume as volumes
@@ -76,11 +76,12 @@ def reset(paths: Paths, roots: list[str], enter: Callable[[], Context]) -> Itera
         if os.path.exists(f"{paths.volumes}/{name}/driver.json"):
             attempt(volumes.remove, paths, name)  # mounts would be in the way, and plugins have their part of it
     for root in roots:
-        yield from _empty(root)
+        yield from _empty(root, paths.store)
     if held is not None:
         end_pause(held)
     for root in roots:
-        _drop(root)
+        if not any(is_of_another_store(name, paths.store) for name in os.listdir(root)):
+            _drop(root)
 
 
 def _ids(paths: Paths) -> list[str]:
@@ -120,16 +121,19 @@ def _parent_of(pid: int) -> int:
         return 0
 
 
-def _empty(root: str) -> Iterator[str]:
-    """Delete what rpod made in ``root`` apart from the marker; links go, what they lead to stays."""
-    unmount_below(root)
+def _empty(root: str, store: str) -> Iterator[str]:
+    """Delete what rpod made in ``root`` apart from the marker; links go, what they lead to stays.
+
+    What other stores have in a runroot stays with it.
+    """
     for name in sorted(os.listdir(root)):
         path = f"{root}/{name}"
-        if name == MARKER:
+        if name == MARKER or is_of_another_store(name, store):
             continue
         if not is_own_entry(name):
             yield path
             continue
+        unmount_below(path)
         try:
             remove_tree(path)
         except OSError as cause:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 
 from rootless_pod.errors import Conflict, Corrupt, HostUnready, NotFound
 from rootless_pod.linux.tree import remove_tree, syncfs
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
 
 _STAGING = ".staging-"
 _TRASH = ".trash-"
-# A staging directory without a lock file is younger than this while its maker is between two system calls.
-_STAGING_TRIES = 5
-_UNLOCKED_SECONDS = 60
 _CHAIN_DIGITS = 64
 
 
@@ -41,6 +37,15 @@ class Store:
         """Work below ``paths.layers`` (made when the first layer is staged); layers of other stores are only read."""
         self._root = paths.layers
         self._roots = paths.layer_roots
+        self._making = f"{paths.locks}/staging.lock"
+
+    def lock_making(self, *, shared: bool) -> int:
+        """Lock the making of staging directories, ``shared`` among those who make one; return the fd to close.
+
+        A directory without a lock of its own is thus seen by nobody but those who are to remove it.
+        """
+        os.makedirs(os.path.dirname(self._making), mode=0o700, exist_ok=True)
+        return lock_file(self._making, shared=shared)
 
     @property
     def root(self) -> str:
@@ -114,14 +119,19 @@ class Store:
             names = os.listdir(self._root)
         except FileNotFoundError:
             return 0
+        if any(name.startswith(_STAGING) for name in names):
+            try:
+                making = self.lock_making(shared=False)
+            except OSError:
+                return 0
+            buried = [self._bury(f"{self._root}/{name}") for name in names if name.startswith(_STAGING)]
+            os.close(making)
+            names += map(os.path.basename, buried)
         swept = 0
         for name in names:
-            path = f"{self._root}/{name}"
-            if name.startswith(_STAGING):
-                path = self._bury(path)
-            if path and os.path.basename(path).startswith(_TRASH):
+            if name.startswith(_TRASH):
                 try:
-                    remove_tree(path)
+                    remove_tree(f"{self._root}/{name}")
                 except OSError:
                     continue  # another sweep is at it, or the next one gets it
                 swept += 1
@@ -129,11 +139,8 @@ class Store:
 
     def _bury(self, staging: str) -> str:
         """Make trash of a staging directory that no living process holds; return its new path, or ""."""
-        lock_path = f"{staging}/lock"
         try:
-            if not os.path.exists(lock_path) and time.time() - os.stat(staging).st_mtime < _UNLOCKED_SECONDS:
-                return ""
-            fd = lock_file(lock_path, wait=False)
+            fd = lock_file(f"{staging}/lock", wait=False)
         except OSError:
             return ""
         if fd < 0:
@@ -174,23 +181,19 @@ class Staging:
         Raises:
             HostUnready: it can't be made.
         """
-        for _try in range(_STAGING_TRIES):
+        try:
+            making = self._store.lock_making(shared=True)
             try:
                 self._make()
-            except FileNotFoundError as cause:
-                # A sweep may get the lock between its file and its holder, and bury what we have just begun.
-                self._leave()
-                fault: OSError = cause
-            except OSError as cause:
-                self._leave()
-                fault = cause
-                break
-            else:
-                return self
-        raise HostUnready(
-            f"cannot make a layer in {self._store.root}: {fault.strerror}",
-            remedy="give a writable place with --root DIR",
-        ) from fault
+            finally:
+                os.close(making)
+        except OSError as cause:
+            self._leave()
+            raise HostUnready(
+                f"cannot make a layer in {self._store.root}: {cause.strerror}",
+                remedy="give a writable place with --root DIR",
+            ) from cause
+        return self
 
     def _make(self) -> None:
         path = f"{self._store.root}/{_STAGING}{os.urandom(8).hex()}"

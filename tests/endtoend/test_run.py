@@ -278,6 +278,9 @@ def test_two_stores_on_one_runtime_directory_leave_each_other_alone(rpod: Rpod) 
         second("rm", "-f", "-a")
         second("system", "prune", "-f")
         assert rpod("exec", name, "echo", "alive") == "alive\n"
+        second("system", "reset", "-f")
+        assert not second.root.exists()
+        assert rpod("exec", name, "echo", "alive") == "alive\n"
         rpod("stop", "-t", "0", name)
         assert rpod("inspect", "-f", "{{.State.Status}}", name) == "exited\n"
     finally:

@@ -10,6 +10,7 @@ import pytest
 
 from rootless_pod.errors import Conflict, Corrupt, NotFound
 from rootless_pod.paths import Paths
+from rootless_pod.storage.flock import lock_file
 from rootless_pod.storage.layer import LayerInfo
 from rootless_pod.storage.prune import prune_layers
 from rootless_pod.storage.store import Store
@@ -104,6 +105,31 @@ def test_staging_of_a_killed_process_is_swept(store):
     assert names(store) == []
 
 
+def test_staging_whose_maker_was_killed_before_it_had_a_lock_is_swept_at_once(store):
+    os.makedirs(f"{store.root}/.staging-0123456789abcdef")
+    assert store.sweep() == 1
+    assert names(store) == []
+
+
+def test_a_sweep_waits_for_those_who_are_making_a_staging_directory(store):
+    def make(ready):
+        making = store.lock_making(shared=True)
+        os.makedirs(f"{store.root}/.staging-0123456789abcdef")
+        ready()
+        time.sleep(0.3)
+        lock = lock_file(f"{store.root}/.staging-0123456789abcdef/lock")
+        os.close(making)
+        signal.pause()
+        os.close(lock)
+
+    pid = in_child(make)
+    try:
+        assert store.sweep() == 0
+        assert names(store) == [".staging-0123456789abcdef"]
+    finally:
+        end(pid)
+
+
 def test_staging_of_a_living_process_is_left_alone(store):
     pid = in_child(linger(store))
     try:
@@ -141,15 +167,6 @@ def test_trash_is_swept_and_layers_are_not(store):
     os.makedirs(f"{store.root}/.trash-0123/diff/a")
     assert store.sweep() == 1
     assert names(store) == [A]
-
-
-def test_a_staging_directory_without_a_lock_is_left_until_it_is_old(store):
-    young, old = f"{store.root}/.staging-young", f"{store.root}/.staging-old"
-    os.makedirs(young)
-    os.makedirs(old)
-    os.utime(old, (0, 0))
-    store.sweep()
-    assert names(store) == [".staging-young"]
 
 
 def test_of_two_commits_of_one_layer_the_first_wins_and_both_are_content(store):

@@ -50,6 +50,7 @@ docker:
     assert not found.attachments(scopes("c.org/x"))
 
 
+@pytest.mark.skipif(os.getuid() == 0, reason="root's lie in /var/lib/containers/sigstore")
 def test_without_a_word_signatures_lie_in_the_users_data(monkeypatch):
     found = read_registries_d("/nonexistent")
     assert found.lookaside(scopes("a.org/x")) == f"file://{os.environ['HOME']}/.local/share/containers/sigstore"
