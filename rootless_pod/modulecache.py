@@ -276,7 +276,8 @@ def install(argv: Sequence[str]) -> None:
     name = f"modules-{sys.implementation.cache_tag}-{command}-{top.replace('/', '%')}"
     _installed = ModuleCache(f"{directory}/{name[:_LONGEST_NAME]}", top)
     sys.meta_path.insert(0, _installed)
-    _installed.load_together()
+    if "importtime" not in sys._xoptions:  # noqa: SLF001 - Python's own name; one who asks for them is to see all imports
+        _installed.load_together()
 
 
 def _command_in(argv: Sequence[str]) -> str | None:
