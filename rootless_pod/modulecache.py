@@ -64,12 +64,13 @@ class ModuleCache:
             if whole != os.fstat(fd).st_size:
                 return
             entries, length = marshal.loads(os.pread(fd, size, _HEAD))  # noqa: S302 - a private file of ours
-            self.together = marshal.loads(os.pread(fd, length, _HEAD + size))  # noqa: S302
+            together = marshal.loads(os.pread(fd, length, _HEAD + size))  # noqa: S302
         except (OSError, ValueError, EOFError, TypeError, OverflowError):
             return
         finally:
             os.close(fd)
-        self.entries, self._base = entries, _HEAD + size + length
+        if isinstance(entries, dict) and isinstance(together, dict):
+            self.entries, self.together, self._base = entries, together, _HEAD + size + length
 
     def load_together(self) -> None:
         """Import what the noted run imported, in the order it was done; the first that has changed ends it."""

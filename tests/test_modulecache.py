@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import subprocess
 import sys
@@ -86,6 +87,18 @@ def test_a_file_without_its_end_is_made_anew(package: Path) -> None:
     start(package, "run")
     (file,) = (package.parents[1] / "run" / "rootless-pod").iterdir()
     file.write_bytes(file.read_bytes()[:-100])
+    assert start(package, "run") == "none SourceFileLoader"
+    assert start(package, "run") == "none ModuleCache"
+
+
+@pytest.mark.parametrize(("index", "together"), [([], {}), ({}, [])])
+def test_a_file_of_another_kind_is_made_anew(package: Path, index: object, together: object) -> None:
+    start(package, "run")
+    (file,) = (package.parents[1] / "run" / "rootless-pod").iterdir()
+    second = marshal.dumps(together)
+    first = marshal.dumps((index, len(second)))
+    sizes = (len(first), 16 + len(first) + len(second))
+    file.write_bytes(b"".join(size.to_bytes(8, "big") for size in sizes) + first + second)
     assert start(package, "run") == "none SourceFileLoader"
     assert start(package, "run") == "none ModuleCache"
 
