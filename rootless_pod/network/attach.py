@@ -12,7 +12,7 @@ from rootless_pod import log
 from rootless_pod.errors import HostUnready, ProgramFailed, RpodError, TimedOut, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.network.mode import parse_network
-from rootless_pod.slirp.driver import HelperRequest, PortMapping, kill_helper
+from rootless_pod.slirp.driver import Accident, HelperRequest, PortMapping, kill_helper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Attachment:
         self._helper: Helper | None = None
         self._helper_request: HelperRequest | None = None
         self._probes_dir: str | None = None
+        self._had_accident = False
         self._exit_fd = -1
         self.keep_fd = -1
 
@@ -127,7 +128,7 @@ class Attachment:
         """Return when the network and every published port work; after a failure all is undone.
 
         Where the choice was ours and the program fails that worked before (the host's network changed), the choice
-        is made anew, once.
+        is made anew, once. After an accident the same program is started again, once.
 
         Raises:
             ProgramFailed: the helper ended; the message has its last lines.
@@ -139,6 +140,9 @@ class Attachment:
         try:
             self._driver.wait_ready(self._helper_request, self._helper)
         except (ProgramFailed, TimedOut) as cause:
+            if isinstance(cause, Accident) and not self._had_accident:
+                self._had_accident = True
+                return self._start_again(cause)
             probes_dir, self._probes_dir = self._probes_dir, None
             self._drop_helper()
             if probes_dir is None or not self._choose_anew(self._driver.name, self._helper_request, probes_dir, cause):
@@ -149,6 +153,18 @@ class Attachment:
             self.abort()
             raise
         return self.status
+
+    def _start_again(self, cause: Accident) -> NetworkStatus:
+        log.debug(f"once more: {cause.message}")
+        self._drop_helper()
+        assert self._driver is not None
+        assert self._helper_request is not None
+        try:
+            self.launch(self._driver, self._helper_request, probes_dir=self._probes_dir)
+        except BaseException:
+            self.abort()
+            raise
+        return self.wait_ready()
 
     def _choose_anew(self, failed: str, request: HelperRequest, probes_dir: str, cause: RpodError) -> bool:
         from rootless_pod.slirp.choose import choose_network, forget

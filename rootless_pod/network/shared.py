@@ -14,7 +14,7 @@ from rootless_pod.errors import HostUnready, NotFound, ProgramFailed, RpodError,
 from rootless_pod.linux import netns
 from rootless_pod.network.lease import leased_networks
 from rootless_pod.network.netns import make_netns, remove_netns
-from rootless_pod.slirp.driver import HelperRequest, kill_helper
+from rootless_pod.slirp.driver import Accident, HelperRequest, kill_helper
 from rootless_pod.slirp.pasta import Pasta
 from rootless_pod.slirp.slirp4netns import Slirp4netns
 from rootless_pod.state.lock import Lock
@@ -98,6 +98,7 @@ class WayOut:
         self._helper: Helper | None = None
         self._starting: Lock | None = None
         self._left: list[NetworkDriver] = []
+        self._had_accident = False
 
     def start(self, candidates: list[NetworkDriver] | None = None, *, fresh: bool = False) -> None:
         """Start the first program that is installed, unless one lives; the lock is held.
@@ -105,7 +106,7 @@ class WayOut:
         ``fresh``: the namespace has just been made, so that nobody can be in it.
 
         Raises:
-            HostUnready: none is installed.
+            HostUnready, ProgramFailed: none is installed, or none can be started.
         """
         paths = self._paths
         if _helper_lives(paths):
@@ -122,7 +123,7 @@ class WayOut:
             driver = self._left.pop(0)
             try:
                 self._launch(driver)
-            except HostUnready as cause:
+            except (HostUnready, ProgramFailed) as cause:
                 refused = refused or cause
                 continue
             return
@@ -171,12 +172,15 @@ class WayOut:
             self._helper = None
             log.debug(cause.message)
             self._finished()  # before the other lock: those who hold that one wait for this
+            if isinstance(cause, Accident) and not self._had_accident:
+                self._had_accident = True
+                self._left.insert(0, self._driver)
             if not self._left:
                 raise
             try:
                 with lock(self._paths):
                     self.start(self._left)
-            except HostUnready:
+            except (HostUnready, ProgramFailed):
                 raise cause from None
             self.wait_ready()
         finally:

@@ -13,7 +13,7 @@ from rootless_pod.errors import HostUnready, RpodError
 from rootless_pod.frozen import Frozen
 from rootless_pod.linux import link, mount, netns, procfs
 from rootless_pod.programs.find import find_program
-from rootless_pod.slirp.driver import HelperRequest
+from rootless_pod.slirp.driver import Accident, HelperRequest
 from rootless_pod.slirp.features import identity
 from rootless_pod.slirp.pasta import Pasta
 from rootless_pod.slirp.slirp4netns import Slirp4netns
@@ -95,7 +95,11 @@ def probe(driver: NetworkDriver, probes_dir: str) -> None:
             raise HostUnready(
                 f"cannot make a network namespace: {cause.strerror}", remedy="run: rpod doctor"
             ) from cause
-        _try(driver, HelperRequest(netns_path=path, run_dir=scratch))
+        request = HelperRequest(netns_path=path, run_dir=scratch)
+        try:
+            _try(driver, request)
+        except Accident:
+            _try(driver, request)
     finally:
         _clear(scratch, path)
 

@@ -18,6 +18,9 @@ else:
 MTU = 65520  # 64 KiB less the headers: at 1500 pasta falls to 0.24 Gb/s (shared figures of both projects).
 LOG_NAME = "network.log"
 _READY_TIMEOUT_SECONDS = 20.0
+# pasta of 2023-03 passes over a capability it may not drop (EPERM), but a child of its own that ends at that moment has
+# its signal handler change errno to ECHILD. Seen once in some thousand starts.
+_ACCIDENT = "from bounding set: No child processes"
 
 
 class PortMapping(Frozen):
@@ -78,6 +81,10 @@ class HelperRequest(Frozen):
     mac: str = ""
     ip: str = ""
     ip6: str = ""
+
+
+class Accident(ProgramFailed):
+    """A helper ended by a fault of its own that the next start is most likely spared."""
 
 
 class Helper:
@@ -183,7 +190,8 @@ def failure(helper: Helper) -> ProgramFailed:
         code = 0
     ended = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
     tail = log_tail(helper.log_path)
-    return ProgramFailed(
+    kind = Accident if _ACCIDENT in tail else ProgramFailed
+    return kind(
         f"{os.path.basename(helper.argv[0])} failed: {tail or ended} (ran: {' '.join(helper.argv)})",
         remedy=remedy_for(tail),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -343,6 +344,28 @@ def test_a_killed_way_out_is_made_anew(net: Rpod) -> None:
     assert "default via 10.0.2.2" in net("unshare", "--rootless-netns", "ip", "route")
     net("create", "--name", "idle", "--network", "one", "host", "true")
     assert "unless it is running" in net.error("network", "reload", "idle")
+
+
+def test_a_way_out_that_has_an_accident_is_started_once_more(
+    net: Rpod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pasta = shutil.which("pasta")
+    if pasta is None:
+        pytest.skip("pasta is not installed")
+    (tmp_path / "slirp4netns").write_text("#!/bin/sh\necho broken >&2; exit 1\n")
+    (tmp_path / "pasta").write_text(
+        f"#!/bin/sh\ncase \" $* \" in *' --netns '*) rmdir {tmp_path}/accident 2>/dev/null && "
+        'echo "Couldn\'t drop cap 0 from bounding set: No child processes" >&2 && exit 1; esac\n'
+        f'exec {pasta} "$@"\n'
+    )
+    for name in ("slirp4netns", "pasta"):
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "accident").mkdir()
+    monkeypatch.setitem(net.env, "PATH", f"{tmp_path}:{os.environ['PATH']}")
+    net("run", "-d", "--name", "web", "--network", "one", "host", "sleep", "60")
+    assert not (tmp_path / "accident").exists()
+    (helper,) = way_out(net)
+    assert Path(f"/proc/{helper}/cmdline").read_bytes().startswith(pasta.encode())
 
 
 def test_killed_monitors_leave_nothing_running_but_their_containers(net: Rpod) -> None:

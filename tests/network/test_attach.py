@@ -16,7 +16,7 @@ from rootless_pod.network.attach import NetworkStatus, attach, begin, detach, he
 from rootless_pod.network.netns import make_netns, remove_netns
 from rootless_pod.programs.find import find_program
 from rootless_pod.slirp import slirp4netns_api as api
-from rootless_pod.slirp.choose import choose_network
+from rootless_pod.slirp.choose import choose_network, forget
 
 
 def inside(netns_path, function):
@@ -425,6 +425,71 @@ def test_a_choice_that_fails_is_made_anew(places, wanted):
     with pytest.raises(ProgramFailed, match="no way out"):
         attach(wanted("pasta"), **arguments)
     assert os.listdir(arguments["netns_dir"]) == []
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("mode", ["", "pasta"])
+def test_a_pasta_that_has_an_accident_is_started_once_more(places, wanted, monkeypatch, mode):
+    arguments = places.arguments("one")
+    if choose_network(probes_dir=arguments["probes_dir"]).driver.name != "pasta":
+        return
+    accidents = unlucky_pasta(f"{places.root}/bin", monkeypatch)
+    os.mkdir(f"{accidents}/1")
+    forget(arguments["probes_dir"])
+    # The probe has the first one.
+    assert choose_network(probes_dir=arguments["probes_dir"]).driver.name == "pasta"
+    assert os.listdir(accidents) == []
+    os.mkdir(f"{accidents}/1")
+    attachment = begin(wanted(mode, publish=["127.0.0.1::80"]), **arguments)
+    first = attachment.status.helper_pid
+    monitors = os.dup(attachment.keep_fd)
+    status = attachment.wait_ready()
+    attachment.close()
+    assert os.listdir(accidents) == []
+    assert (status.mode, helper_alive(status)) == ("pasta", True)
+    assert status.helper_pid != first
+    server = inside(status.netns_path, echo_server(80))
+    assert ask_tcp("127.0.0.1", status.ports[0].host_port) == b"HELLO"
+    end(server)
+    os.close(monitors)
+    wait_death(status.helper_pid)
+    detach(status)
+
+
+@pytest.mark.kernel
+def test_a_second_accident_of_pasta_is_told(places, wanted, monkeypatch):
+    arguments = places.arguments("one")
+    if choose_network(probes_dir=arguments["probes_dir"]).driver.name != "pasta":
+        return
+    accidents = unlucky_pasta(f"{places.root}/bin", monkeypatch)
+    for number in range(3):
+        os.mkdir(f"{accidents}/{number}")
+    with pytest.raises(ProgramFailed, match="Couldn't drop cap 0 from bounding set"):
+        attach(wanted("pasta"), **arguments)
+    assert len(os.listdir(accidents)) == 1
+    assert os.listdir(arguments["netns_dir"]) == []
+
+
+def unlucky_pasta(programs, monkeypatch):
+    """Put a stand-in for pasta first in PATH; return a directory: each entry in it is one accident to come."""
+    accidents = f"{programs}/accidents"
+    os.makedirs(accidents)
+    real = find_program("pasta")
+    with open(f"{programs}/pasta", "w") as file:
+        file.write(
+            "#!/bin/sh\n"
+            'case " $* " in *" --netns "*)\n'
+            f"    for one in {accidents}/*; do\n"
+            '        if rmdir "$one" 2>/dev/null; then\n'
+            '            echo "Couldn\'t drop cap 0 from bounding set: No child processes" >&2; exit 1\n'
+            "        fi\n"
+            "    done\n"
+            "esac\n"
+            f'exec {real} "$@"\n'
+        )
+    os.chmod(f"{programs}/pasta", 0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    return accidents
 
 
 @pytest.mark.kernel
