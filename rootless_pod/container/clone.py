@@ -52,7 +52,7 @@ def clone(context: Context, container_id: str, wanted: CloneRequest) -> Containe
 
         request = request.replace(image=wanted.image, rootfs="", rootfs_overlay=False)
         return create(context, request, get_image(context, request))
-    return create(context, request, image_of(context, config) if config.image_id else None)
+    return create(context, request, image_of(context, config))
 
 
 def _free_name(context: Context, name: str) -> str:

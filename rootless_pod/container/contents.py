@@ -89,10 +89,8 @@ def base_image(context: Context, container: Container, doing: str) -> Image | No
     Raises:
         Refused: it is the machine itself.
     """
-    if not container.config.image_id:
-        return None
     image = image_of(context, container.config)
-    if image.is_host:
+    if image is not None and image.is_host:
         raise Refused(
             f"cannot {doing} container {container.config.name}: its image is this machine itself",
             remedy=f"copy the files you want: rpod cp {container.config.name}:PATH .",

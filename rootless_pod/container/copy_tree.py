@@ -162,7 +162,7 @@ class ContainerTree(Tree):
             for one in shown_volumes(context, self.container) if self._volumes else ():
                 _bind_volume(path, *one)
             return path
-        image = image_of(context, config) if config.image_id else None
+        image = image_of(context, config)
         self._mounted = dict(self.container.state)
         path = mount(context, config, image, self._mounted)
         record = self._mounted.get("rootfs")

@@ -46,7 +46,7 @@ def _show(context: Context, container: Container) -> str:
     take_down(context, container)
     state = {**container.state, SHOWN: 1}
     write_state(context.paths, container.id, state)
-    image = image_of(context, container.config) if container.config.image_id else None
+    image = image_of(context, container.config)
     path = mount(context, container.config, image, state)
     write_state(context.paths, container.id, state)
     return path

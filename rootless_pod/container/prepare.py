@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from rootless_pod.container.context import Context
     from rootless_pod.container.record import ContainerConfig
-    from rootless_pod.container.undo import Undo
     from rootless_pod.linux.cgroup import Delegation
     from rootless_pod.network.attach import Attachment, NetworkStatus
     from rootless_pod.network.mode import NetworkRequest
@@ -53,11 +52,6 @@ class Prepared:
         self.spec = spec
         self._network = network
 
-    @property
-    def keep_fds(self) -> tuple[int, ...]:
-        """The descriptors the monitor holds open, so that the network helper ends when the monitor does."""
-        return self._network.keep_fds
-
     def wait_network(self) -> NetworkStatus:
         """Return when the network works.
 
@@ -80,27 +74,21 @@ def prepare(
     config: ContainerConfig,
     *,
     image: Image | None,
+    joined: dict[str, str | None],
+    network: Attachment,
     state: dict[str, Any],
-    undo: Undo,
     takes_program: bool = False,
 ) -> Prepared:
-    """Mount, connect and describe the container; each step's way back goes on ``undo``.
+    """Mount and describe the container whose ``network`` has begun.
 
-    ``takes_program``: the runtime wants the seccomp filter compiled. ``state`` is filled with what a later process
-    needs to put it all away, and written by the caller.
+    ``joined`` is what ``joined_namespaces`` found. ``takes_program``: the runtime wants the seccomp filter compiled.
+    ``state`` is filled with what a later process needs to put it all away, and written by the caller.
 
     Raises:
-        RpodError: a step failed; what was done before it is on ``undo``.
+        RpodError: a step failed; what was done before it is in ``state``.
     """
     paths, request = context.paths, config.request
     bundle = paths.bundle(config.id)
-    os.makedirs(bundle, mode=0o700, exist_ok=True)
-    if image is None and not request.rootfs:
-        image = image_of(context, config)
-    joined = joined_namespaces(context, config)
-    network = _begin_network(context, config, image, joined.pop("network", None))
-    undo.push(network.abort)
-    state["network"] = network.status.to_json()
     rootfs = mount(context, config, image, state)
     host = read_host_facts()
     cgroup, cgroups = _cgroup(context, config, host.cgroups)
@@ -131,7 +119,7 @@ def prepare(
         id_map=context.namespace.id_map,
         host=host.replace(cgroups=cgroups),
         volumes=volumes,
-        namespaces=joined,
+        namespaces={name: path for name, path in joined.items() if name != "network"},
         cgroups_path=cgroup,
         image_name=config.image_name,
         runtime=os.path.basename(state.get("runtime") or "crun"),
@@ -201,17 +189,19 @@ def _compile_filter(kept: str, profile: str) -> str:
     return text
 
 
-def image_of(context: Context, config: ContainerConfig) -> Image:
-    """Return the image a container was created from, its layers unpacked."""
+def image_of(context: Context, config: ContainerConfig) -> Image | None:
+    """Return the image a container was created from, its layers unpacked; None for ``--rootfs``."""
+    if not config.image_id:
+        return None
     from rootless_pod.image.acquire import acquire
 
     return acquire(context.paths, config.image_id, pull_policy="never", single_id=context.namespace.single_id)
 
 
-def _begin_network(
-    context: Context, config: ContainerConfig, image: Image | None, join_netns: str | None
+def begin_network(
+    context: Context, config: ContainerConfig, image: Image | None, joined: dict[str, str | None]
 ) -> Attachment:
-    """Make the network's namespace and start what connects it."""
+    """Make the network's namespace, or take that of ``joined``, and start what connects it."""
     paths, request = context.paths, network_request(config, image)
     bundle = paths.bundle(config.id)
     if request.mode == BRIDGE:
@@ -224,7 +214,7 @@ def _begin_network(
         run_dir=bundle,
         netns_dir=paths.netns,
         probes_dir=paths.probes,
-        join_netns=join_netns,
+        join_netns=joined.get("network"),
     )
 
 

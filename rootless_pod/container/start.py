@@ -12,7 +12,13 @@ import time
 from rootless_pod.container import drivers, status
 from rootless_pod.container.cleanup import drop_bundle, settle
 from rootless_pod.container.lookup import Container, read
-from rootless_pod.container.prepare import HelperReplaced, Prepared, prepare
+from rootless_pod.container.prepare import (
+    HelperReplaced,
+    begin_network,
+    image_of,
+    joined_namespaces,
+    prepare,
+)
 from rootless_pod.container.tell import tell
 from rootless_pod.container.undo import Undo
 from rootless_pod.errors import Conflict
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
     from rootless_pod.container.record import ContainerConfig
     from rootless_pod.monitor.attach import Attachment
     from rootless_pod.monitor.driver import Monitored
+    from rootless_pod.network.attach import Attachment as Network
     from rootless_pod.oci.image import Image
     from rootless_pod.runtime.driver import Runtime
 
@@ -159,22 +166,32 @@ def _make_once(
     with Undo() as undo:
         undo.push(_note_failure, context, container)
         _be_found(context, config.id)
+        image = wish.image or image_of(context, config)
+        joined = joined_namespaces(context, config)
+        network = begin_network(context, config, image, joined)
+        undo.push(network.abort)
+        state["network"] = network.status.to_json()
+        # The monitor gets ready while the rest is prepared, and waits for the word to create the container.
+        monitor = _monitor(context, config, network, runtime, wish)
+        undo.push(monitor.abort)
         prepared = prepare(
-            context, config, image=wish.image, state=state, undo=undo, takes_program=runtime.takes_program
+            context,
+            config,
+            image=image,
+            joined=joined,
+            network=network,
+            state=state,
+            takes_program=runtime.takes_program,
         )
         undo.push(prepared.close)
         write_state(context.paths, config.id, state)
-        monitored = _with_hooks(
-            state,
-            prepared.bundle,
-            lambda: _monitor(context, config, prepared, runtime, wish.preserve_fds, attached=wish.attached),
-        )
+        monitored = _with_hooks(state, prepared.bundle, monitor.create)
         undo.push(runtime.delete, config.id, force=True)
         attachment = _attachment(config, prepared.bundle, attached=wish.attached)
         if attachment is not None:
             undo.push(attachment.close)
         _record_monitor(prepared.bundle, monitored)
-        network = prepared.wait_network().of_process(monitored.pid)
+        status_of_network = prepared.wait_network().of_process(monitored.pid)
         _set_size(config, prepared.bundle)
         running = {
             **{key: value for key, value in state.items() if key != "before"},
@@ -183,7 +200,7 @@ def _make_once(
             "pid_started": procfs.start_time(monitored.pid),
             "conmon_pid": monitored.conmon_pid,
             "conmon_started": monitored.conmon_started,
-            "network": network.to_json(),
+            "network": status_of_network.to_json(),
         }
         waiting = status.BEGINNING if wish.begin else status.INITIALIZED
         write_state(context.paths, config.id, {**running, "status": waiting})
@@ -305,23 +322,19 @@ def _note_failure(context: Context, container: Container) -> None:
 
 
 def _monitor(
-    context: Context,
-    config: ContainerConfig,
-    prepared: Prepared,
-    runtime: Runtime,
-    preserve_fds: tuple[int, ...],
-    *,
-    attached: bool,
-) -> Monitored:
+    context: Context, config: ContainerConfig, network: Network, runtime: Runtime, wish: _Wish
+) -> conmon.Waiting:
+    """Start the monitor, which waits."""
     log = config.request.log
+    bundle = context.paths.bundle(config.id)
     request = MonitorRequest(
         container_id=config.id,
         name=config.name,
-        bundle=prepared.bundle,
+        bundle=bundle,
         runtime_path=runtime.path,
         runtime_argv=runtime.global_argv(),
         exit_dir=context.paths.exits,
-        persist_dir=f"{prepared.bundle}/persist",
+        persist_dir=f"{bundle}/persist",
         log_driver=log.driver,
         log_path=log.path or f"{context.paths.container(config.id)}/ctr.log",
         log_size_max=log.size_max,
@@ -329,16 +342,17 @@ def _monitor(
         terminal=config.request.process.terminal,
         stdin_open=config.request.process.stdin_open,
         # With nobody attached yet, the first who attaches and leaves must not close it for those after him.
-        leave_stdin_open=None if attached else True,
+        leave_stdin_open=None if wish.attached else True,
         exit_command=exit_command(context, config),
-        keep_fds=prepared.keep_fds,
-        preserve_fds=preserve_fds,
+        # Held by the monitor, so that the network helper ends when it does.
+        keep_fds=network.keep_fds,
+        preserve_fds=wish.preserve_fds,
         no_new_keyring=not config.request.keyring,
         timeout_seconds=config.request.timeout_seconds or None,
         notify_socket=os.environ.get("NOTIFY_SOCKET", "") if config.request.sdnotify == "container" else "",
         env=leave_mark(dict(os.environ)),
     )
-    return conmon.start(request, drivers.conmon_path(context))
+    return conmon.Waiting(request, drivers.conmon_path(context))
 
 
 def exit_command(context: Context, config: ContainerConfig) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Create a container under conmon, and run processes in it. Hot.
 
-The contract: conmon gets one end of a socket pair by number in ``_OCI_SYNCPIPE``, forks away, calls the runtime's
-``create`` and answers there with one JSON line; ``start`` is ours to call afterwards. Nothing is polled.
+The contract: conmon gets one end of a socket pair by number in ``_OCI_SYNCPIPE``. At the byte on ``_OCI_STARTPIPE`` it
+forks away, calls the runtime's ``create`` and answers with one JSON line; ``start`` is ours to call afterwards. Nothing
+is polled. Until that byte nothing of the bundle is read: conmon gets ready while the bundle is written.
 Source: conmon 2.1.6 (conmon.c), probed.
 """
 
@@ -35,42 +36,61 @@ _NOT_INHERITED = ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 _PIPES = ("_OCI_SYNCPIPE", "_OCI_STARTPIPE", "_OCI_ATTACHPIPE")
 
 
-def start(request: MonitorRequest, conmon_path: str) -> Monitored:
-    """Create the container of ``request.bundle`` under a new conmon; its process waits for ``Runtime.start``.
+class Waiting:
+    """A conmon that waits for the word to create the container; ``create`` or ``abort`` ends the wait."""
 
-    After a failure there is no conmon, no container and no exit file; ``conmon.log`` and ``oci-log`` stay behind.
+    def __init__(self, request: MonitorRequest, conmon_path: str) -> None:
+        """Start conmon for ``request``, whose bundle exists and need not be complete.
 
-    Raises:
-        NotFound: the command does not exist (exit code 127).
-        Refused, ProgramFailed: it cannot be executed or the runtime failed (exit code 126).
-        HostUnready: conmon is missing, nothing listens for the journal, or the runtime refuses the host.
-        TimedOut: no answer within ``CREATE_TIMEOUT_SECONDS``; conmon was killed.
-    """
-    if request.log_driver == "journald":
-        check_journal()
-    for directory in (request.exit_dir, request.persist_dir):
-        if directory:
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-    argv = create_argv(request, conmon_path)
-    pairs = _Pairs(_PIPES[:2])
-    try:
-        standard = (0, 1, 2) if request.log_driver == "passthrough" else None
-        inherited = (*request.preserve_fds, *request.keep_fds)
-        _spawn(
-            argv,
-            pairs,
-            request.bundle,
-            env=request.env,
-            preserve=len(request.preserve_fds),
-            fds=inherited,
-            standard=standard,
-        )
-        conmon_pid = _read_pid(f"{request.bundle}/conmon.pid")
-        doing = f"create container {request.container_id[:12]}"
-        pid = _container_pid(pairs, request.bundle, request.runtime_path, conmon_pid, doing)
-    finally:
-        pairs.close()
-    return Monitored(pid=pid, conmon_pid=conmon_pid, conmon_started=procfs.start_time(conmon_pid))
+        Raises:
+            HostUnready: conmon is missing, or nothing listens for the journal.
+        """
+        if request.log_driver == "journald":
+            check_journal()
+        for directory in (request.exit_dir, request.persist_dir):
+            if directory:
+                os.makedirs(directory, mode=0o700, exist_ok=True)
+        self._request = request
+        self._pairs = _Pairs(_PIPES[:2])
+        try:
+            self._process = _Process(
+                create_argv(request, conmon_path),
+                self._pairs,
+                request.bundle,
+                env=request.env,
+                preserve=len(request.preserve_fds),
+                fds=(*request.preserve_fds, *request.keep_fds),
+                standard=(0, 1, 2) if request.log_driver == "passthrough" else None,
+            )
+        except BaseException:
+            self._pairs.close()
+            raise
+
+    def create(self) -> Monitored:
+        """Have the container of the bundle created; its process waits for ``Runtime.start``.
+
+        After a failure there is no conmon, no container and no exit file; ``conmon.log`` and ``oci-log`` stay behind.
+
+        Raises:
+            NotFound: the command does not exist (exit code 127).
+            Refused, ProgramFailed: it cannot be executed or the runtime failed (exit code 126).
+            HostUnready: the runtime refuses the host.
+            TimedOut: no answer within ``CREATE_TIMEOUT_SECONDS``; conmon was killed.
+        """
+        request = self._request
+        try:
+            self._process.let_go()
+            conmon_pid = _read_pid(f"{request.bundle}/conmon.pid")
+            doing = f"create container {request.container_id[:12]}"
+            pid = _container_pid(self._pairs, request.bundle, request.runtime_path, conmon_pid, doing)
+        finally:
+            self._pairs.close()
+        return Monitored(pid=pid, conmon_pid=conmon_pid, conmon_started=procfs.start_time(conmon_pid))
+
+    def abort(self) -> None:
+        """End a conmon that was not told to create; idempotent, and nothing after ``create``."""
+        self._process.kill()
+        self._pairs.close()
 
 
 class ExecSession:
@@ -133,7 +153,7 @@ def start_exec(request: ExecRequest, conmon_path: str) -> ExecSession:
     try:
         argv = exec_argv(request, conmon_path)
         preserved = request.preserve_fds
-        _spawn(argv, pairs, request.directory, env=request.env, preserve=len(preserved), fds=preserved)
+        _Process(argv, pairs, request.directory, env=request.env, preserve=len(preserved), fds=preserved).let_go()
         conmon_pid = _read_pid(f"{request.directory}/conmon.pid")
         doing = f"run a process in container {request.container_id[:12]}"
         if request.attached:
@@ -174,42 +194,59 @@ def check_journal(socket_path: str = JOURNAL_SOCKET) -> None:
         probe.close()
 
 
-def _spawn(
-    argv: tuple[str, ...],
-    pairs: _Pairs,
-    directory: str,
-    *,
-    env: dict[str, str] | None,
-    preserve: int,
-    fds: Iterable[int],
-    standard: tuple[int, int, int] | None = None,
-) -> None:
-    """Start conmon and return when its first process has forked away; the start byte is already waiting for it.
+class _Process:
+    """conmon's first process: it waits for a byte on the start pipe, forks away and ends."""
 
-    ``fds`` begins with the ``preserve`` descriptors that become 3, 4, … of the container.
-    """
-    log = os.open(f"{directory}/conmon.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    try:
-        inherited = tuple(fds)
-        order = (*inherited[:preserve], *pairs.theirs.values(), *inherited[preserve:])
-        mapping = dict(enumerate(order, start=_FIRST_FD))
-        mapping.update(enumerate(standard or (null, null, log)))
-        environment = dict(os.environ if env is None else env)
-        for name in (*_NOT_INHERITED, *_PIPES):
-            environment.pop(name, None)
-        for number, name in enumerate(pairs.theirs, start=_FIRST_FD + preserve):
-            environment[name] = str(number)
-        os.write(pairs.ours["_OCI_STARTPIPE"], b"x")
-        pid = programs.spawn(argv, fds=mapping, env=environment, new_session=True)
-    finally:
-        os.close(log)
-        os.close(null)
-    pairs.close_theirs()
-    code = programs.wait(pid)
-    if code != 0:
-        words = _last_lines(f"{directory}/conmon.log")
-        raise ProgramFailed(f"conmon failed: {words or f'exit code {code}'} (ran: {' '.join(argv)})")
+    def __init__(
+        self,
+        argv: tuple[str, ...],
+        pairs: _Pairs,
+        directory: str,
+        *,
+        env: dict[str, str] | None,
+        preserve: int,
+        fds: Iterable[int],
+        standard: tuple[int, int, int] | None = None,
+    ) -> None:
+        """Start it. ``fds`` begins with the ``preserve`` descriptors that become 3, 4, … of the container."""
+        self._argv, self._log = argv, f"{directory}/conmon.log"
+        self._start_fd = pairs.ours["_OCI_STARTPIPE"]
+        log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            inherited = tuple(fds)
+            order = (*inherited[:preserve], *pairs.theirs.values(), *inherited[preserve:])
+            mapping = dict(enumerate(order, start=_FIRST_FD))
+            mapping.update(enumerate(standard or (null, null, log)))
+            environment = dict(os.environ if env is None else env)
+            for name in (*_NOT_INHERITED, *_PIPES):
+                environment.pop(name, None)
+            for number, name in enumerate(pairs.theirs, start=_FIRST_FD + preserve):
+                environment[name] = str(number)
+            self._pid = programs.spawn(argv, fds=mapping, env=environment, new_session=True)
+        finally:
+            os.close(log)
+            os.close(null)
+        pairs.close_theirs()
+
+    def let_go(self) -> None:
+        """Give it the byte it waits for, and return when it has forked away."""
+        try:
+            os.write(self._start_fd, b"x")
+        except BrokenPipeError:
+            pass  # it ended by itself: its code and its words say why
+        pid, self._pid = self._pid, 0
+        code = programs.wait(pid)
+        if code != 0:
+            words = _last_lines(self._log)
+            raise ProgramFailed(f"conmon failed: {words or f'exit code {code}'} (ran: {' '.join(self._argv)})")
+
+    def kill(self) -> None:
+        """End it, if it was not let go; idempotent."""
+        pid, self._pid = self._pid, 0
+        if pid:
+            _kill(pid)
+            programs.wait(pid)
 
 
 def _container_pid(pairs: _Pairs, directory: str, runtime_path: str, conmon_pid: int, doing: str) -> int:

@@ -9,12 +9,12 @@ import signal
 import stat
 import time
 
-from rootless_pod.errors import Conflict, HostUnready, NotFound, Refused, RpodError
+from rootless_pod.errors import Conflict, HostUnready, NotFound, ProgramFailed, Refused, RpodError
 from rootless_pod.linux import procfs
 from rootless_pod.monitor import attach, conmon
 from rootless_pod.monitor.driver import MonitorRequest
 from rootless_pod.monitor.logfile import read_log
-from tests.monitor.world import copy, read_some, skip, until
+from tests.monitor.world import belonging, copy, read_some, skip, until
 
 CASES = {}
 
@@ -91,6 +91,63 @@ def a_missing_conmon_and_a_broken_one_are_told(world):
     world.conmon = "/bin/true"
     error = raised(RpodError, world.container, "true")
     assert "without an answer" in error.message
+
+
+@case
+def the_monitor_waits_for_the_word_and_reads_nothing_before(world):
+    container = world.container("sh", "-c", "exit 4", make=False)
+    config = f"{container.bundle}/config.json"
+    os.rename(config, f"{config}.later")
+    time.sleep(0.3)
+    assert len(belonging(container.bundle)) == 1
+    assert not os.path.exists(f"{container.bundle}/attach")
+    os.rename(f"{config}.later", config)
+    container.monitored = container.waiting.create()
+    container.waiting.abort()  # too late to mean anything
+    container.start()
+    assert container.wait().code == 4
+
+
+@case
+def a_monitor_that_is_not_needed_goes_and_leaves_nothing(world):
+    before = len(os.listdir("/proc/self/fd"))
+    container = world.container("true", make=False)
+    until(lambda: len(belonging(container.bundle)) == 1)
+    container.waiting.abort()
+    container.waiting.abort()
+    assert belonging(container.bundle) == []
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert raised(ChildProcessError, os.waitpid, -1, os.WNOHANG)
+
+
+@case
+def a_monitor_killed_while_it_waits_is_told(world):
+    container = world.container("true", make=False)
+    until(lambda: belonging(container.bundle))
+    (pid,) = belonging(container.bundle)
+    os.kill(pid, signal.SIGKILL)
+    assert "conmon failed" in raised(ProgramFailed, container.waiting.create).message
+    assert raised(ChildProcessError, os.waitpid, -1, os.WNOHANG)
+
+
+@case
+def a_monitor_whose_starter_was_killed_before_the_word_ends_by_itself(world):
+    read_end, write_end = os.pipe()
+    starter = os.fork()
+    if starter == 0:
+        container = world.container("sleep", "60", make=False)
+        os.unlink(f"{container.bundle}/config.json")
+        os.write(write_end, f"{container.id} {container.bundle}".encode())
+        signal.pause()
+    os.close(write_end)
+    container_id, bundle = os.read(read_end, 4096).decode().split()
+    os.close(read_end)
+    until(lambda: len(belonging(bundle)) == 1)
+    os.kill(starter, signal.SIGKILL)
+    os.waitpid(starter, 0)
+    until(lambda: belonging(bundle) == [])
+    assert world.runtime.state(container_id) is None
+    assert not os.path.exists(f"{world.exits}/{container_id}")
 
 
 @case

@@ -50,8 +50,8 @@ class World:
             skip(refusal.message)
         self.made = []
 
-    def container(self, *args, bundle=None, start=True, connect=True, spec=None, **request):
-        return Container(self, args, bundle, start=start, connect=connect, spec=spec, request=request)
+    def container(self, *args, bundle=None, make=True, start=True, connect=True, spec=None, **request):
+        return Container(self, args, bundle, make=make, start=start, connect=connect, spec=spec, request=request)
 
     def close(self):
         for container in self.made:
@@ -59,7 +59,7 @@ class World:
 
 
 class Container:
-    def __init__(self, world, args, bundle, *, start, connect, spec, request):
+    def __init__(self, world, args, bundle, *, make, start, connect, spec, request):
         self.world = world
         self.id = os.urandom(32).hex()
         self.bundle = bundle or f"{world.base}/b/{self.id[:8]}"
@@ -91,7 +91,10 @@ class Container:
         )  # fmt: skip
         self.attachment = None
         world.made.append(self)
-        self.monitored = conmon.start(self.request, world.conmon)
+        self.waiting = conmon.Waiting(self.request, world.conmon)
+        if not make:
+            return
+        self.monitored = self.waiting.create()
         self.attachment = attach.connect(self.bundle) if connect else None
         if start:
             self.start()
@@ -181,6 +184,19 @@ class Drain:
         os.waitpid(self._pid, 0)
         size = os.fstat(self._file).st_size
         return os.pread(self._file, size, 0)
+
+
+def belonging(bundle):
+    """Return the pids of the processes whose command line names ``bundle``."""
+    found = []
+    for pid in (name for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if bundle.encode() in file.read().split(b"\0"):
+                    found.append(int(pid))
+        except OSError:
+            continue
+    return found
 
 
 def until(condition, seconds=10.0):
