@@ -74,6 +74,8 @@ def _kept(cache: str) -> dict[str, Any]:
 
 
 def _keep(cache: str, kept: dict[str, Any]) -> None:
+    """Write what was read anew; files that are gone are forgotten, since every command reads all of this."""
+    kept = {path: entry for path, entry in kept.items() if os.path.exists(path)}
     temporary = f"{cache}.{os.getpid()}"
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -119,6 +119,17 @@ def test_a_file_is_parsed_once_for_as_long_as_it_stays_the_same(write, tmp_path)
     assert read_tables((path,), cache) == [{"containers.tz": "Europe/Rome"}]
 
 
+def test_files_that_are_gone_are_forgotten(write, tmp_path):
+    cache, path, other = str(tmp_path / "cache"), write("a", "[containers]\ntz = 'UTC'\n"), write("b", "")
+    read_tables((path, other), cache)
+    os.unlink(other)
+    read_tables((path,), cache)
+    third = write("c", "")
+    read_tables((path, third), cache)
+    with open(cache) as file:
+        assert sorted(json.load(file)) == sorted([path, third])
+
+
 def test_keys_nobody_knows_are_named_once(write, tmp_path, capfd):
     cache, path = str(tmp_path / "cache"), write("a", '[containers]\ntz = "local"\ntzz = "x"\n[engin]\na = 1\n')
     read_tables((path,), cache)
