@@ -255,7 +255,8 @@ def _remove_cgroup(container: Container) -> bool:
 
 
 def _detach_network(context: Context, container: Container) -> None:
-    from rootless_pod.network.attach import NetworkStatus, detach
+    from rootless_pod.network.attach import detach
+    from rootless_pod.network.status import NetworkStatus
 
     record = container.state.get("network")
     if record:

@@ -7,9 +7,9 @@ from rootless_pod.container.lookup import read
 from rootless_pod.container.record import record_of
 from rootless_pod.errors import Conflict, Usage
 from rootless_pod.network import named
-from rootless_pod.network.attach import NetworkStatus
 from rootless_pod.network.mode import BRIDGE
 from rootless_pod.network.resolv import resolv_text
+from rootless_pod.network.status import NetworkStatus
 from rootless_pod.state.containers import ContainerLock, write_state
 from rootless_pod.state.events import emit
 from rootless_pod.state.record import read_bytes, write_record

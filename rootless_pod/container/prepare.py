@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from rootless_pod.container.context import Context
     from rootless_pod.container.record import ContainerConfig
     from rootless_pod.linux.cgroup import Delegation
-    from rootless_pod.network.attach import Attachment, NetworkStatus
+    from rootless_pod.network.attach import Attachment
     from rootless_pod.network.mode import NetworkRequest
+    from rootless_pod.network.status import NetworkStatus
     from rootless_pod.oci.image import Image
     from rootless_pod.spec.hooks import Hook
     from rootless_pod.spec.rootless import UserMapping

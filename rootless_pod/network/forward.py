@@ -20,7 +20,7 @@ from rootless_pod.state.record import read_record, write_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless_pod.network.attach import NetworkStatus
+    from rootless_pod.network.status import NetworkStatus
     from rootless_pod.paths import Paths
 
 NAME = "rpod-ports"

@@ -12,8 +12,8 @@ from rootless_pod.state.record import write_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless_pod.network.attach import NetworkStatus
     from rootless_pod.network.mode import NetworkRequest
+    from rootless_pod.network.status import NetworkStatus
 
 HOST_GATEWAY = "host-gateway"
 HOST_NAMES = ("host.containers.internal", "host.docker.internal")

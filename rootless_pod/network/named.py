@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 
 from rootless_pod.network import bridges, ipam, shared
-from rootless_pod.network.attach import Attachment, NetworkStatus
+from rootless_pod.network.attach import Attachment
 from rootless_pod.network.definitions import Networks
 from rootless_pod.network.mode import BRIDGE
 from rootless_pod.network.netns import make_netns, remove_netns
+from rootless_pod.network.status import NetworkStatus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

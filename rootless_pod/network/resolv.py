@@ -8,8 +8,8 @@ from rootless_pod.state.record import write_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless_pod.network.attach import NetworkStatus
     from rootless_pod.network.mode import NetworkRequest
+    from rootless_pod.network.status import NetworkStatus
 
 HOST_PATH = "/etc/resolv.conf"
 # What systemd-resolved really asks, where /etc/resolv.conf names its stub on the loopback. Source: systemd-resolved(8).

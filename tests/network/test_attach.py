@@ -12,8 +12,9 @@ import pytest
 from rootless_pod.errors import Conflict, HostUnready, NotFound, ProgramFailed, Refused, Usage
 from rootless_pod.linux import link, namespaces, procfs
 from rootless_pod.linux.netns import is_netns
-from rootless_pod.network.attach import NetworkStatus, attach, begin, detach, helper_alive
+from rootless_pod.network.attach import attach, begin, detach, helper_alive
 from rootless_pod.network.netns import make_netns, remove_netns
+from rootless_pod.network.status import NetworkStatus
 from rootless_pod.programs.find import find_program
 from rootless_pod.slirp import slirp4netns_api as api
 from rootless_pod.slirp.choose import choose_network, forget

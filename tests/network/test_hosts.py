@@ -7,7 +7,6 @@ import os
 import pytest
 
 from rootless_pod.errors import Usage
-from rootless_pod.network.attach import NetworkStatus
 from rootless_pod.network.hosts import (
     decide_hosts,
     format_hosts,
@@ -17,6 +16,7 @@ from rootless_pod.network.hosts import (
     write_hosts,
 )
 from rootless_pod.network.mode import NetworkRequest
+from rootless_pod.network.status import NetworkStatus
 
 SLIRP = NetworkStatus(mode="slirp4netns", netns_path="/n", ip="10.0.2.100", host_address="192.0.2.2")
 

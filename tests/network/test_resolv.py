@@ -7,10 +7,10 @@ import os
 import pytest
 
 from rootless_pod.errors import Usage
-from rootless_pod.network.attach import NetworkStatus
 from rootless_pod.network.dns import Resolv, decide_resolv
 from rootless_pod.network.mode import NetworkRequest
 from rootless_pod.network.resolv import format_resolv, parse_resolv, read_host_resolv, write_resolv_conf
+from rootless_pod.network.status import NetworkStatus
 
 SLIRP = NetworkStatus(mode="slirp4netns", netns_path="/n", dns="10.0.2.3", ip="10.0.2.100")
 HOST = NetworkStatus(mode="host")
