@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rootless_pod.network.status import NetworkStatus
     from rootless_pod.oci.image import Image
     from rootless_pod.spec.hooks import Hook
+    from rootless_pod.spec.host import HostFacts
     from rootless_pod.spec.rootless import UserMapping
 
 _SQUASHING = "fuse-overlayfs"
@@ -77,12 +78,14 @@ def prepare(
     image: Image | None,
     joined: dict[str, str | None],
     network: Attachment,
+    host: HostFacts,
     state: dict[str, Any],
     takes_program: bool = False,
 ) -> Prepared:
     """Mount and describe the container whose ``network`` has begun.
 
-    ``joined`` is what ``joined_namespaces`` found. ``takes_program``: the runtime wants the seccomp filter compiled.
+    ``joined`` is what ``joined_namespaces`` found, ``host`` what ``find_place`` did.
+    ``takes_program``: the runtime wants the seccomp filter compiled.
     ``state`` is filled with what a later process needs to put it all away, and written by the caller.
 
     Raises:
@@ -91,9 +94,6 @@ def prepare(
     paths, request = context.paths, config.request
     bundle = paths.bundle(config.id)
     rootfs = mount(context, config, image, state)
-    host = read_host_facts()
-    cgroup, cgroups = _cgroup(context, config, host.cgroups)
-    state["cgroup"] = cgroup
     volumes = find_volumes(context, config, image, rootfs, state)
     if "ipc" in joined or request.process.ipc == "shareable":
         from rootless_pod.container.sharedmemory import share
@@ -118,10 +118,10 @@ def prepare(
         netns_path=network.netns_path,
         run_dir=bundle,
         id_map=context.namespace.id_map,
-        host=host.replace(cgroups=cgroups),
+        host=host,
         volumes=volumes,
         namespaces={name: path for name, path in joined.items() if name != "network"},
-        cgroups_path=cgroup,
+        cgroups_path=state["cgroup"],
         image_name=config.image_name,
         runtime=os.path.basename(state.get("runtime") or "crun"),
         joined_mapping=user_mapping(context, config) if "user" in joined else None,
@@ -307,6 +307,17 @@ def joined_namespaces(context: Context, config: ContainerConfig) -> dict[str, st
         else:
             files[namespace] = f"/proc/{other.status.pid}/ns/{namespace}"
     return files
+
+
+def find_place(context: Context, config: ContainerConfig, state: dict[str, Any]) -> HostFacts:
+    """Return what the spec has to know of the host, and note the container's cgroup in ``state``.
+
+    In a login session this moves our process into a scope of its own: what is to be in it, as the monitor, is started
+    afterwards.
+    """
+    host = read_host_facts()
+    state["cgroup"], cgroups = _cgroup(context, config, host.cgroups)
+    return host.replace(cgroups=cgroups)
 
 
 def _cgroup(context: Context, config: ContainerConfig, delegation: Delegation) -> tuple[str | None, Delegation]:

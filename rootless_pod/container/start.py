@@ -15,6 +15,7 @@ from rootless_pod.container.lookup import Container, read
 from rootless_pod.container.prepare import (
     HelperReplaced,
     begin_network,
+    find_place,
     image_of,
     joined_namespaces,
     prepare,
@@ -171,6 +172,7 @@ def _make_once(
         network = begin_network(context, config, image, joined)
         undo.push(network.abort)
         state["network"] = network.status.to_json()
+        host = find_place(context, config, state)
         # The monitor gets ready while the rest is prepared, and waits for the word to create the container.
         monitor = _monitor(context, config, network, runtime, wish)
         undo.push(monitor.abort)
@@ -180,6 +182,7 @@ def _make_once(
             image=image,
             joined=joined,
             network=network,
+            host=host,
             state=state,
             takes_program=runtime.takes_program,
         )
