@@ -150,6 +150,11 @@ def test_an_expected_failure_has_its_own_exit_code():
     assert (done.returncode, done.stderr) == (127, "Error: no such thing\n  make it\n")
 
 
+def test_a_name_out_of_an_image_gives_no_orders_to_the_terminal():
+    done = with_command(r"raise NotFound('no \x1b[31mfile\x9b \u00fc', remedy='a\n\tb', exit_code=127)")
+    assert done.stderr == "Error: no \\x1b[31mfile\\x9b \u00fc\n  a\n\tb\n"
+
+
 def test_a_bug_shows_its_traceback_and_where_to_report_it():
     done = with_command("return 1 // 0")
     assert done.returncode == 125

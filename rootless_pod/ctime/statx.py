@@ -46,6 +46,9 @@ _NUMBERS = {
     "mips64": 5326,
     "alpha": 522,
 }
+# What a 32-bit process is, whatever the kernel calls the machine.
+_NARROW = {"x86_64": "i386", "aarch64": "armv8l", "mips64": "mips"}
+_WORD_BYTES = ctypes.sizeof(ctypes.c_void_p)
 
 
 class StatxTimestamp(ctypes.Structure):
@@ -94,18 +97,19 @@ class Statx(ctypes.Structure):
     ]
 
 
-def system_function(machine: str | None = None, library: Any = None) -> StatxFunction:
+def system_function(machine: str | None = None, library: Any = None, *, word_bytes: int = _WORD_BYTES) -> StatxFunction:
     """Return a callable with the arguments of statx(2): the C library's, else the bare system call.
 
     It returns -1 and sets errno on failure. ``machine`` is ``os.uname().machine``, ``library`` a ``ctypes.CDLL`` with
-    ``use_errno``; both are found when left out.
+    ``use_errno``; both are found when left out. ``word_bytes`` is 4 in a 32-bit process.
     """
     libc = ctypes.CDLL(None, use_errno=True) if library is None else library
     arguments = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p)
     try:
         function = libc.statx
     except AttributeError:
-        number = _NUMBERS.get(machine or os.uname().machine, _GENERIC_NUMBER)
+        known = machine or os.uname().machine
+        number = _NUMBERS.get(_NARROW.get(known, known) if word_bytes == 4 else known, _GENERIC_NUMBER)
         bare = libc.syscall
         bare.restype = ctypes.c_long
         bare.argtypes = (ctypes.c_long, *arguments)
@@ -140,6 +144,9 @@ def statx(
         function = _system
     answer = Statx()
     if isinstance(path, int):
+        # Beyond these the kernel would see another number, and AT_FDCWD is no descriptor of the caller's.
+        if not 0 <= path < 1 << 31:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), path)
         result = function(path, b"", AT_EMPTY_PATH, mask, ctypes.byref(answer))
     else:
         name = os.fsencode(path)

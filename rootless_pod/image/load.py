@@ -232,7 +232,7 @@ def _install(paths: Paths, found: tuple[Found, ...], options: LoadOptions) -> tu
     """Judge and install one after the other."""
     loaded: list[Loaded] = []
     if not found:
-        raise NotFound("the archive holds no image", exit_code=125)
+        raise NotFound("the archive holds no image", remedy="export it anew, and name an image", exit_code=125)
     for one in found:
         try:
             resolved = resolve(one.source, options.platform)

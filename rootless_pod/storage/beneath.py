@@ -12,6 +12,7 @@ import os
 import stat
 
 from rootless_pod.errors import Corrupt
+from rootless_pod.fuse.whiteout import is_whiteout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Beneath:
     """Open directories of a tree, found by clean names. Close it when done."""
 
     def __init__(self, root: str, *, make: Callable[[bytes, int, bytes], None]) -> None:
-        """Open ``root``. ``make(path, parent_fd, name)`` makes a directory that entries imply."""
+        """Open ``root``. ``make(path, parent_fd, name)`` makes a directory that entries imply, over a whiteout too."""
         self.root_fd = os.open(root, OPEN_DIRECTORY)
         # Keyed by real paths (no links inside), so an entry stays true until a directory is removed.
         self.open: dict[bytes, int] = {b"": self.root_fd}
@@ -139,9 +140,13 @@ class Beneath:
         except OSError as refusal:
             if refusal.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
-            if stat.S_ISLNK(os.lstat(name, dir_fd=parent_fd).st_mode):
+            found = os.lstat(name, dir_fd=parent_fd)
+            if stat.S_ISLNK(found.st_mode):
                 return os.readlink(name, dir_fd=parent_fd)
-            return None
+            if not create or not is_whiteout(found):
+                return None
+            self._make(path, parent_fd, name)
+            fd = os.open(name, OPEN_DIRECTORY, dir_fd=parent_fd)
         if len(self.open) >= _KEPT_AT_MOST:
             self._trim(_KEPT)
         self.open[path] = fd

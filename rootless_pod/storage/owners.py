@@ -112,6 +112,17 @@ def set_xattrs(fd: int, xattrs: dict[bytes, bytes]) -> list[bytes]:
     return refused
 
 
+def forget_xattrs(fd: int) -> None:
+    """Remove the attributes of an open file that an archive may set, and the owner kept in one."""
+    for name in os.listxattr(fd):
+        if name == ROOTLESS_XATTR or not os.fsencode(name).startswith(_PRIVATE):
+            try:
+                os.removexattr(fd, name)
+            except OSError as cause:
+                if cause.errno not in _REFUSED | {errno.ENODATA}:
+                    raise
+
+
 def layer_xattrs(target: int | str | bytes) -> dict[bytes, bytes]:
     """Return the attributes of a file (open fd or path, not followed) that belong into a layer, sorted by name."""
     follow = isinstance(target, int)

@@ -35,6 +35,8 @@ class Placing:
         self._directories: dict[bytes, tuple[int, int]] = {}
         # The same for default ACLs, which files made inside would inherit.
         self._default_acls: dict[bytes, bytes] = {}
+        # Clean paths of the whiteouts that are markers, ``.wh.NAME`` (fuse/whiteout.py).
+        self._plain_whiteouts: set[bytes] = set()
         self.size_bytes = 0
 
     def close(self) -> None:
@@ -63,6 +65,20 @@ class Placing:
         self._default_acls = {name: value for name, value in self._default_acls.items() if name in self._directories}
         self._tree.forget()
         return False
+
+    def _end_whiteout(self, path: bytes, dir_fd: int, base: bytes) -> bool:
+        """Remove the whiteout that this layer has at ``path``; return whether there was one."""
+        if path in self._plain_whiteouts:
+            self._plain_whiteouts.discard(path)
+            os.unlink(whiteout.PREFIX + base, dir_fd=dir_fd)
+            return True
+        try:
+            if not whiteout.is_whiteout(os.lstat(base, dir_fd=dir_fd)):
+                return False
+        except FileNotFoundError:
+            return False
+        os.unlink(base, dir_fd=dir_fd)
+        return True
 
     def _hard_link(self, entry: tar.Entry, parent: bytes, path: bytes, base: bytes) -> None:
         target = clean_name(entry.link)
@@ -122,7 +138,14 @@ class Placing:
             os.close(lower)
 
     def _make_implied(self, path: bytes, parent_fd: int, name: bytes) -> None:
-        """Make a directory that has no entry of its own (yet): as the layer below has it, else 0755 of root."""
+        """Make a directory that has no entry of its own (yet): as the layer below has it, else 0755 of root.
+
+        After a whiteout of that name it is a new one, which shows nothing of the layers below.
+        """
+        if self._end_whiteout(path, parent_fd, name):
+            os.mkdir(name, 0o755, dir_fd=parent_fd)
+            self._make_opaque(parent_fd, name)
+            return
         os.mkdir(name, 0o755, dir_fd=parent_fd)
         lower = find_lower(self._lower_dirs, path) if self._lower_dirs else None
         if lower is None:

@@ -118,12 +118,22 @@ def _checksum_holds(header: bytes) -> bool:
 
 
 class TarReader:
-    """Reads entries in order from a stream of ``read(n)``; ``on_bytes`` sees every byte of it (for a digest)."""
+    """Reads entries in order from a stream of ``read(n)``; ``on_bytes`` sees every byte of it (for a digest).
 
-    def __init__(self, stream: Readable, *, on_bytes: Callable[[bytes], object] | None = None) -> None:
+    Where nobody wants the bytes, ``skip(n)`` passes over some without reading them and returns how many there were.
+    """
+
+    def __init__(
+        self,
+        stream: Readable,
+        *,
+        on_bytes: Callable[[bytes], object] | None = None,
+        skip: Callable[[int], int] | None = None,
+    ) -> None:
         """Start at the stream's first byte; the caller closes ``stream``."""
         self._read = stream.read
         self._on_bytes = on_bytes
+        self._skip = skip
         self._buffer = b""
         self._position = 0
         self._pending = 0
@@ -151,20 +161,25 @@ class TarReader:
 
     def _take(self, count: int, what: str) -> bytes:
         if len(self._buffer) - self._position < count and not self._fill(count):
-            raise Corrupt(f"layer is cut off in {what}")
+            raise Corrupt(f"tar is cut off in {what}")
         start = self._position
         self._position = start + count
         return self._buffer[start : start + count]
 
     def _discard(self, count: int) -> None:
+        step = min(count, len(self._buffer) - self._position)
+        self._position += step
+        count -= step
+        if count and self._skip is not None:
+            self._buffer, self._position = b"", 0
+            step = self._skip(count)
+            self.bytes_read += step
+            count -= step
         while count > 0:
-            have = len(self._buffer) - self._position
-            if not have:
-                if not self._fill(1):
-                    raise Corrupt("layer is cut off in the data of an entry")
-                continue
-            step = min(have, count)
-            self._position += step
+            if not self._fill(1):
+                raise Corrupt("tar is cut off in the data of an entry")
+            step = min(len(self._buffer), count)
+            self._position = step
             count -= step
 
     def next(self) -> Entry | None:
@@ -192,7 +207,7 @@ class TarReader:
             header = self._buffer[:BLOCK]
             self._position = BLOCK
         elif self._buffer:
-            raise Corrupt("layer is cut off in a header")
+            raise Corrupt("tar is cut off in a header")
         else:
             return None
         if header[0] == 0 and header == _ZERO_BLOCK:
@@ -210,7 +225,7 @@ class TarReader:
     def _end(self) -> None:
         """After a zero block: the archive ends with a second one, or with the stream."""
         if self._fill(BLOCK) and self._buffer[:BLOCK] != _ZERO_BLOCK:
-            raise Corrupt("a lone zero block stands in the middle of the layer")
+            raise Corrupt("a lone zero block stands in the middle of the tar")
 
     def drain(self) -> None:
         """Read the stream to its end, so that digests cover what follows the archive."""
@@ -244,7 +259,7 @@ class TarReader:
                 return self._finish(header, records, long_name, long_link)
             header = self._header()
         if records or long_name is not None or long_link is not None:
-            raise Corrupt("layer ends after a header extension")
+            raise Corrupt("tar ends after a header extension")
         return None
 
     def _finish(
@@ -333,7 +348,7 @@ class TarReader:
         if not self._pending:
             return memoryview(b"")
         if self._position >= len(self._buffer) and not self._fill(1):
-            raise Corrupt("layer is cut off in the data of an entry")
+            raise Corrupt("tar is cut off in the data of an entry")
         start = self._position
         count = min(size, self._pending, len(self._buffer) - start)
         self._position = start + count

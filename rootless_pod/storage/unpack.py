@@ -18,7 +18,7 @@ from rootless_pod.fuse import whiteout
 from rootless_pod.oci.digest import new_hash
 from rootless_pod.storage import tar
 from rootless_pod.storage.beneath import OPEN_DIRECTORY, clean_name
-from rootless_pod.storage.owners import DEFAULT_ACL, ROOTLESS_XATTR, encode_owner, set_xattrs
+from rootless_pod.storage.owners import DEFAULT_ACL, ROOTLESS_XATTR, encode_owner, forget_xattrs, set_xattrs
 from rootless_pod.storage.placing import Placing, show
 
 TYPE_CHECKING = False
@@ -110,7 +110,6 @@ class _Unpacker(Placing):
         super().__init__(diff_dir, single_id=single_id, lower_dirs=lower_dirs)
         self._reader = reader
         self._limits = limits
-        self._plain_whiteouts: set[bytes] = set()
         self._unchecked_bytes = 0
         self.entries = 0
         self.opaque_root = False
@@ -139,14 +138,16 @@ class _Unpacker(Placing):
                 f"disk full while unpacking {show(name) if name else 'a layer'}",
                 remedy="free space, or give another place with --root DIR",
             )
-        if cause.errno in (errno.ENAMETOOLONG, errno.EILSEQ):
+        if cause.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EFBIG):
             return Corrupt(f"layer entry {show(name)}: {os.strerror(cause.errno)}")
         return HostUnready(f"cannot unpack {show(name)}: {cause.strerror}")
 
     def _entry(self, entry: tar.Entry, path: bytes) -> None:
         if not path:
             if entry.kind == tar.DIRECTORY:
-                self._directory_attributes(entry, b"", self._tree.root_fd)
+                if path in self._directories:
+                    self._forget_attributes(path, self._tree.root_fd)
+                self._directory_attributes(entry, path, self._tree.root_fd)
             return
         parent, _, base = path.rpartition(b"/")
         kind = entry.kind
@@ -156,8 +157,9 @@ class _Unpacker(Placing):
             return
         if b"/.wh..wh." in path or path[:8] == b".wh..wh.":
             return  # bookkeeping of aufs
-        if self._plain_whiteouts and path in self._plain_whiteouts:
-            self._replace_plain_whiteout(path, dir_fd, base, is_directory=kind == tar.DIRECTORY)
+        if self._plain_whiteouts and self._end_whiteout(path, dir_fd, base) and kind == tar.DIRECTORY:
+            os.mkdir(base, 0o755, dir_fd=dir_fd)
+            self._make_opaque(dir_fd, base)
         if kind == tar.REGULAR:
             self._file(entry, dir_fd, path, base)
         elif kind == tar.DIRECTORY:
@@ -250,9 +252,11 @@ class _Unpacker(Placing):
     def _owner_refused(cause: OSError, entry: tar.Entry, path: bytes) -> Exception:
         if cause.errno not in (errno.EINVAL, errno.EPERM, errno.EOVERFLOW):
             return cause
+        from rootless_pod.userns.subid import widening_remedy
+
         return HostUnready(
             f"{show(path)} belongs to {entry.uid}:{entry.gid}, which your subordinate ids don't reach",
-            remedy="ask for more: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
+            remedy=widening_remedy(entry.uid, entry.gid),
         )
 
     def _own_link(self, entry: tar.Entry, dir_fd: int, path: bytes, base: bytes) -> None:
@@ -264,23 +268,34 @@ class _Unpacker(Placing):
                 raise self._owner_refused(cause, entry, path) from cause
 
     def _directory(self, entry: tar.Entry, dir_fd: int, path: bytes, base: bytes) -> None:
+        again = False
         try:
             os.mkdir(base, 0o755, dir_fd=dir_fd)
         except FileExistsError:
+            again = True
             if not stat.S_ISDIR(os.lstat(base, dir_fd=dir_fd).st_mode):
                 hidden = self._clear(dir_fd, path, base)
                 os.mkdir(base, 0o755, dir_fd=dir_fd)
                 if hidden:
                     # The layers below lost this name first: what they have inside must stay hidden.
                     self._make_opaque(dir_fd, base)
-        if entry.uid or entry.gid or entry.xattrs:
+        if entry.uid or entry.gid or entry.xattrs or again:
             fd = os.open(base, OPEN_DIRECTORY, dir_fd=dir_fd)
             try:
+                if again:
+                    self._forget_attributes(path, fd)
                 self._directory_attributes(entry, path, fd)
             finally:
                 os.close(fd)
         else:
             self._directories[path] = (entry.mode, entry.mtime_ns)
+
+    def _forget_attributes(self, path: bytes, fd: int) -> None:
+        """Undo what an earlier entry, or the layer below, gave the directory: its last own entry counts."""
+        self._default_acls.pop(path, None)
+        forget_xattrs(fd)
+        if not self._single_id:
+            os.fchown(fd, 0, 0)
 
     def _directory_attributes(self, entry: tar.Entry, path: bytes, fd: int) -> None:
         if entry.xattrs and DEFAULT_ACL in entry.xattrs:
@@ -334,10 +349,3 @@ class _Unpacker(Placing):
         # A whiteout speaks of the layers below, never of its own: there only a directory would let them shine through.
         if stat.S_ISDIR(found.st_mode):
             self._make_opaque(dir_fd, hidden)
-
-    def _replace_plain_whiteout(self, path: bytes, dir_fd: int, base: bytes, *, is_directory: bool) -> None:
-        self._plain_whiteouts.discard(path)
-        os.unlink(whiteout.PREFIX + base, dir_fd=dir_fd)
-        if is_directory:
-            os.mkdir(base, 0o755, dir_fd=dir_fd)
-            self._make_opaque(dir_fd, base)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 
+from rootless_pod.linux import procfs
 from rootless_pod.programs.find import find_program
 from rootless_pod.programs.run import run
+from rootless_pod.userns.idmap import parse_map
 
 MINIMUM = 1
 FILES = ("/etc/subuid", "/etc/subgid")
 _FIRST, _USUAL = 100_000, 65_536
+_NO_HOST_LENDS = 1 << 31
 
 
 def read_ranges(path: str, user: str, uid: int) -> tuple[tuple[int, int], ...]:
@@ -62,12 +65,22 @@ def without_overlaps(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, in
     return tuple(kept)
 
 
-def lending_command(user: str, *, uids: bool, gids: bool, files: tuple[str, ...] = FILES) -> str:
-    """Return the command that lends ``user`` ids nobody else has; ``uids``, ``gids``: which are missing."""
+def lending_command(user: str, *, uids: bool, gids: bool, count: int = _USUAL, files: tuple[str, ...] = FILES) -> str:
+    """Return the command that lends ``user`` ``count`` ids nobody else has; ``uids``, ``gids``: which are missing."""
     start = max([_FIRST, *(end for path in files for end in _ends(path))])
-    span = f"{start}-{start + _USUAL - 1}"
+    span = f"{start}-{start + count - 1}"
     words = [*(["--add-subuids", span] if uids else []), *(["--add-subgids", span] if gids else [])]
     return " ".join(["usermod", *words, user])
+
+
+def widening_remedy(uid: int, gid: int) -> str:
+    """Say what makes ``uid`` and ``gid`` exist in the user namespace this process is in."""
+    uids, gids = (parse_map(procfs.read_text(f"/proc/self/{name}_map")) for name in ("uid", "gid"))
+    lacking = 1 + max(uid - sum(one.size for one in uids), gid - sum(one.size for one in gids))
+    if max(uid, gid) >= _NO_HOST_LENDS:
+        return "no host lends ids that high: the image must be built with smaller ones"
+    command = lending_command(user_name(uids[0].host_id), uids=True, gids=True, count=max(lacking, _USUAL))
+    return f"ask an administrator to run: {command}; then run: rpod system migrate"
 
 
 def _ends(path: str) -> list[int]:

@@ -73,17 +73,27 @@ def test_the_number_of_the_system_call_follows_the_machine():
 
             self.syscall = syscall
 
-    for machine, number in (
-        ("x86_64", 332),
-        ("i686", 383),
-        ("armv7l", 397),
-        ("aarch64", 291),
-        ("riscv64", 291),
-        ("s390x", 379),
+    for machine, word_bytes, number in (
+        ("x86_64", 8, 332),
+        ("x86_64", 4, 383),
+        ("i686", 4, 383),
+        ("armv7l", 4, 397),
+        ("aarch64", 8, 291),
+        ("aarch64", 4, 397),
+        ("riscv64", 8, 291),
+        ("s390x", 8, 379),
     ):
         recorder = Recorder()
-        statx("/", STATX_BTIME, function=system_function(machine=machine, library=recorder))
+        function = system_function(machine=machine, library=recorder, word_bytes=word_bytes)
+        statx("/", STATX_BTIME, function=function)
         assert recorder.numbers == [number]
+
+
+@pytest.mark.parametrize("number", [-100, -1, 2**31, 2**32, 10**30])
+def test_a_number_that_is_no_descriptor_is_not_taken_for_another_one(number):
+    """Minus 100 is AT_FDCWD to the kernel, and 2**32 would be cut down to 0."""
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        statx(number, STATX_BTIME)
 
 
 def test_a_failure_carries_errno_and_path(tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tarfile
@@ -20,6 +23,7 @@ from rootless_pod.image.load import load_file
 from rootless_pod.image.lookup import list_images, lookup
 from rootless_pod.image.pull import PullOptions, pull
 from rootless_pod.image.save import gather, save, save_compressed
+from tests.storage import tarball as t
 
 QUIET = PullOptions(quiet=True, single_id=True)
 
@@ -166,6 +170,47 @@ def test_links_that_run_in_circles_or_outside_end_in_words(paths, make_image, tm
             archive.addfile(entry)
     with pytest.raises(Corrupt, match="no image"):
         load(paths, str(tmp_path / "c.tar"))
+
+
+NASTY = {
+    "a size below zero": [t.header(b"evil", size_field=b"\xff" * 10 + b"\xfa\x00")],
+    "a size below zero in a PAX record": [t.pax([(b"size", b"-1536")]), t.file(b"evil")],
+    "an extension of an exbibyte": [t.header(b"p", b"x", size_field=b"\x80" + b"\0" * 3 + b"\x40" + b"\0" * 7)],
+    "an extension that does not fit a word": [t.header(b"p", b"L", size_field=b"\x80\0\x40" + b"\0" * 9)],
+    "a PAX record of digits alone": [t.pax(b"1" * 200_000)],
+    "a sparse member": [t.pax([(b"GNU.sparse.map", b"0,0"), (b"GNU.sparse.size", b"9")]), t.file(b"evil")],
+}
+
+
+@pytest.mark.parametrize("members", NASTY.values(), ids=NASTY)
+def test_a_hostile_archive_is_refused_in_words_and_in_no_time(paths, tmp_path, members):
+    (tmp_path / "n.tar").write_bytes(t.archive(*members, t.file(b"manifest.json", b"[]")).getvalue())
+    with pytest.raises(Corrupt, match="not a whole tar archive"):
+        load(paths, str(tmp_path / "n.tar"))
+
+
+def test_thousands_of_headers_before_a_member_are_read_one_after_the_other(paths, tmp_path):
+    members = [t.pax([(b"mtime", b"1")]) * 3000, t.file(b"evil"), t.file(b"manifest.json", b"[]")]
+    (tmp_path / "n.tar").write_bytes(t.archive(*members).getvalue())
+    with pytest.raises(NotFound, match="holds no image"):
+        load(paths, str(tmp_path / "n.tar"))
+
+
+@pytest.mark.parametrize("text", [b"\xff", b'[{"Config":"c.js', b"[" * 100_000, b"9" * 10_000])
+def test_a_damaged_list_of_images_is_called_damaged(paths, tmp_path, text):
+    (tmp_path / "n.tar").write_bytes(t.archive(t.file(b"manifest.json", text)).getvalue())
+    with pytest.raises(Corrupt, match=r"manifest\.json is damaged"):
+        load(paths, str(tmp_path / "n.tar"))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])
+def test_a_flipped_bit_of_a_compressed_archive_is_refused_and_the_file_named(paths, make_image, tmp_path, pack):
+    file = docker_archive(tmp_path / "d.tar", make_image({"a": os.urandom(4000)}), ["a:1"])
+    data = bytearray(pack(pathlib.Path(file).read_bytes()))
+    data[len(data) // 2] ^= 0xFF
+    pathlib.Path(file).write_bytes(bytes(data))
+    with pytest.raises(Corrupt, match=re.escape(file)):
+        load(paths, file)
 
 
 def test_a_layout_whose_blob_was_changed_is_refused(paths, make_image, tmp_path):

@@ -108,6 +108,15 @@ def owners(base, mode):
     assert capability.hex() == "0100000200200000000000000000000000000000"
 
 
+def again(base, mode):
+    """An owner that an earlier entry gave to a directory is not left to the last one."""
+    os.mkdir(f"{base}/d")
+    members = [t.directory(b"d", uid=5, gid=6), t.file(b"d/x", uid=5), t.directory(b"d", uid=0, gid=0)]
+    unpack_layer(t.archive(*members), f"{base}/d", single_id=False)
+    found = os.lstat(f"{base}/d/d")
+    assert (found.st_uid, found.st_gid) == (0, 0)
+
+
 def unmapped(base, mode):
     os.mkdir(f"{base}/d")
     with pytest.raises(HostUnready, match="4000000") as refusal:

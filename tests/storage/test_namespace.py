@@ -14,7 +14,7 @@ pytestmark = pytest.mark.kernel
 
 @pytest.mark.parametrize(
     ("case", "mode"),
-    [("owners", "subid"), ("unmapped", "subid"), ("unmapped", "single"), ("single", "single"), ("overlay", "subid"), ("overlay", "single")],
+    [("owners", "subid"), ("again", "subid"), ("unmapped", "subid"), ("unmapped", "single"), ("single", "single"), ("overlay", "subid"), ("overlay", "single")],
 )  # fmt: skip
 def test_in_a_user_namespace(case, mode):
     reason = namespace.reason_not(mode)

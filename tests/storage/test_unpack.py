@@ -140,6 +140,31 @@ def test_a_directory_with_a_whiteout_of_the_same_name_is_opaque(diff, order):
     assert (diff / "d/x").read_text() == "1"
 
 
+def test_a_file_below_a_whiteout_is_in_a_new_directory_that_shows_nothing_of_the_layers_below(diff, tmp_path):
+    """As podman 4.3 has it, with mode and owner of nobody but root."""
+    lower = tmp_path / "lower"
+    (lower / "d").mkdir(parents=True, mode=0o700)
+    unpack(diff, t.file(b".wh.d"), t.file(b"d/deep/x", b"1"), lower_dirs=(str(lower),))
+    assert os.getxattr(diff / "d", "user.overlay.opaque") == b"y"
+    assert stat.S_IMODE(os.lstat(diff / "d").st_mode) == 0o755
+    assert (diff / "d/deep/x").read_text() == "1"
+
+
+def test_the_last_entry_of_a_directory_is_the_one_that_counts_also_for_its_owner(diff, tmp_path):
+    lower = tmp_path / "lower"
+    (lower / "below").mkdir(parents=True)
+    os.setxattr(lower / "below", "user.rootlesscontainers", encode_owner(5, 5))
+    os.setxattr(lower / "below", "user.note", b"low")
+    unpack(
+        diff,
+        t.directory(b"./", uid=5), t.directory(b"twice", uid=5, gid=6), t.directory(b"./"), t.directory(b"twice"),
+        t.file(b"below/x", b"1"), t.directory(b"below", mode=0o711),
+        lower_dirs=(str(lower),),
+    )  # fmt: skip
+    assert [os.listxattr(diff / name) for name in (".", "twice", "below")] == [[], [], []]
+    assert stat.S_IMODE(os.lstat(diff / "below").st_mode) == 0o711
+
+
 def test_hard_links_share_one_file(diff):
     unpack(
         diff, t.file(b"a/x", b"1"), t.hard_link(b"b/y", b"a/x"), t.hard_link(b"z", b"./a/x"), t.hard_link(b"z", b"z")

@@ -37,6 +37,12 @@ def test_ids_are_lent_that_nobody_else_has(tmp_path):
     assert lending_command("me", uids=False, gids=True, files=files) == "usermod --add-subgids 231072-296607 me"
 
 
+def test_as_many_are_lent_as_are_asked_for(tmp_path):
+    files = (str(tmp_path / "a"), str(tmp_path / "b"))
+    command = lending_command("me", uids=True, gids=False, count=134_464, files=files)
+    assert command == "usermod --add-subuids 100000-234463 me"
+
+
 def test_where_nobody_has_any_they_start_at_100000(tmp_path):
     files = (str(tmp_path / "a"), str(tmp_path / "b"))
     assert lending_command("me", uids=True, gids=False, files=files) == "usermod --add-subuids 100000-165535 me"

@@ -40,13 +40,17 @@ class ArchivedImage(Frozen):
 
 
 def is_docker_archive(tree: Tree) -> bool:
-    """Whether the tree has docker's ``manifest.json`` (skopeo's ``dir:`` has an object in a file of that name)."""
+    """Whether the tree has docker's ``manifest.json`` (skopeo's ``dir:`` has an object in a file of that name).
+
+    Raises:
+        Corrupt: the file is there and is no JSON.
+    """
     if not tree.exists("manifest.json"):
         return False
     try:
         return isinstance(jsontext.loads(read_file(tree, "manifest.json")), list)
-    except ValueError:
-        return False
+    except ValueError as cause:
+        raise _damaged(tree, cause) from cause
 
 
 def archived_images(tree: Tree) -> tuple[ArchivedImage, ...]:
@@ -68,7 +72,11 @@ def archived_images(tree: Tree) -> tuple[ArchivedImage, ...]:
     except NotFound as cause:
         raise Corrupt(f"{tree.shown} is no docker archive: it has no manifest.json") from cause
     except (ValueError, KeyError, TypeError, AttributeError) as cause:
-        raise Corrupt(f"{tree.shown}: manifest.json is damaged: {cause}", remedy="export the image anew") from cause
+        raise _damaged(tree, cause) from cause
+
+
+def _damaged(tree: Tree, cause: Exception) -> Corrupt:
+    return Corrupt(f"{tree.shown}: manifest.json is damaged: {cause}", remedy="export the image anew")
 
 
 def choose_archived(images: tuple[ArchivedImage, ...], wanted: str, shown: str) -> ArchivedImage:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-import tarfile
 
 from rootless_pod.errors import Corrupt, NotFound, Usage
 from rootless_pod.image.layout import disk_error
+from rootless_pod.storage import tar
 from rootless_pod.storage.compress import open_compressed
 
 TYPE_CHECKING = False
@@ -206,7 +206,7 @@ def _seekable(file: BinaryIO, shown: str, spool_dir: str) -> BinaryIO:
         except BaseException:
             copy.close()
             raise
-    except (EOFError, ValueError) as cause:
+    except (EOFError, ValueError, Corrupt) as cause:
         raise Corrupt(f"{shown} is cut off or damaged: {cause}", remedy="export or download it anew") from cause
     except OSError as cause:
         if cause.errno is None:
@@ -233,13 +233,27 @@ def _known_foreign(start: bytes) -> bool:
     return start.startswith((b"\xfd7zXZ\0", b"BZh"))
 
 
+class _Xz:
+    """Reads xz; damage is a ValueError, as with the others: the library's own error is of no family."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        import lzma
+
+        self._file = lzma.open(file)
+        self._damage = lzma.LZMAError
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return self._file.read(size)
+        except self._damage as cause:
+            raise ValueError(str(cause)) from cause
+
+
 def _known_decompressor(file: BinaryIO) -> Readable | None:
     """Return a reader for xz and bzip2, which archives (not layers) come in."""
     start = file.peek(6)[:6] if hasattr(file, "peek") else b""
     if start.startswith(b"\xfd7zXZ\0"):
-        import lzma
-
-        return lzma.open(file)
+        return _Xz(file)
     if start.startswith(b"BZh"):
         import bz2
 
@@ -249,24 +263,35 @@ def _known_decompressor(file: BinaryIO) -> Readable | None:
 
 def _index(file: BinaryIO, shown: str) -> dict[str, tuple[int, int] | str]:
     """Return where each member's bytes lie, or for a link the name it points at."""
-    members: dict[str, tuple[int, int] | str] = {}
     total = os.fstat(file.fileno()).st_size
+
+    def skip(count: int) -> int:
+        start = file.tell()
+        return file.seek(min(start + count, total)) - start
+
+    members: dict[str, tuple[int, int] | str] = {}
+    reader = tar.TarReader(file, skip=skip)
+    entries = 0
     try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:
-            for member in archive:
-                if len(members) > _MAX_MEMBERS:
-                    raise Corrupt(f"{shown} has more than {_MAX_MEMBERS} members: it is no image archive")
-                name = _clean(member.name)
-                if member.isreg():
-                    if member.issparse() or member.offset_data + member.size > total:
-                        raise Corrupt(f"{shown} is cut off inside {name}", remedy="export or download it anew")
-                    members[name] = (member.offset_data, member.size)
-                elif member.issym():
-                    members[name] = _clean(posixpath.join(posixpath.dirname(name), member.linkname))
-                elif member.islnk():
-                    members[name] = _clean(member.linkname)
-    except (tarfile.TarError, ValueError, OSError, EOFError) as cause:
+        while (entry := reader.next()) is not None:
+            entries += 1
+            if entries > _MAX_MEMBERS:
+                raise Corrupt(f"it has more than {_MAX_MEMBERS} members")
+            name = _clean(os.fsdecode(entry.name))
+            if entry.kind == tar.REGULAR:
+                if entry.sparse is not None:
+                    raise Corrupt(f"{name} is stored as a sparse file")
+                if reader.offset + entry.size > total:
+                    raise Corrupt(f"it is cut off inside {name}")
+                members[name] = (reader.offset, entry.size)
+            elif entry.kind == tar.SYMLINK:
+                members[name] = _clean(posixpath.join(posixpath.dirname(name), os.fsdecode(entry.link)))
+            elif entry.kind == tar.HARD_LINK:
+                members[name] = _clean(os.fsdecode(entry.link))
+    except (Corrupt, OSError) as cause:
         raise Corrupt(f"{shown} is not a whole tar archive: {cause}", remedy="export or download it anew") from cause
+    if not entries and not total:
+        raise Corrupt(f"{shown} is an empty file", remedy="export or download it anew")
     return members
 
 
