@@ -99,7 +99,7 @@ def choose_archived(images: tuple[ArchivedImage, ...], wanted: str, shown: str) 
         return images[0]
     else:
         raise Conflict(f"{shown} has {len(images)} images: {listed}", remedy="name one of them after a colon")
-    raise NotFound(f"{shown} has no image {wanted!r}; it has: {listed}", exit_code=125)
+    raise NotFound(f"{shown} has no image {wanted!r}; it has: {listed}", remedy="name one it has", exit_code=125)
 
 
 class DockerArchiveSource:

@@ -68,9 +68,11 @@ def choose_entry(entries: tuple[LayoutEntry, ...], wanted: str, shown: str) -> L
         for entry in entries:
             if wanted in (entry.ref_name, entry.full_name, entry.descriptor.digest):
                 return entry
-        raise NotFound(f"{shown} has no image {wanted!r}; it has: {names or 'none'}", exit_code=125)
+        raise NotFound(
+            f"{shown} has no image {wanted!r}; it has: {names or 'none'}", remedy="name one it has", exit_code=125
+        )
     if not entries:
-        raise NotFound(f"{shown} has no image", exit_code=125)
+        raise NotFound(f"{shown} has no image", remedy="export it anew, and name an image", exit_code=125)
     if len({entry.descriptor.digest for entry in entries}) > 1:
         raise Conflict(f"{shown} has several images: {names}", remedy="name one of them after a colon")
     return entries[0]

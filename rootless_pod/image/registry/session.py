@@ -219,7 +219,13 @@ class Session:
             response.close()
         detail = f": {said}" if said else ""
         if response.status == 404:
-            return NotFound(f"{self.shown}: not found in the registry ({_last(response.url)}){detail}", exit_code=125)
+            return NotFound(
+                f"{self.shown}: not found in the registry ({_last(response.url)}){detail}",
+                remedy="the registry has lost a part of the image: push it there anew"
+                if "/blobs/" in response.url
+                else f"check the name and the tag; the tags there are: rpod search --list-tags {self.shown}",
+                exit_code=125,
+            )
         if response.status in (401, 403):
             known = "with these credentials" if self._credentials else "without credentials"
             return Refused(
