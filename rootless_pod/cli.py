@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -12,7 +13,7 @@ from rootless_pod.commands.globals import INHERITED, PERSISTENT, RPOD, make_glob
 from rootless_pod.commands.lookup import find_command
 from rootless_pod.commands.parse import HelpWanted, parse
 from rootless_pod.commands.report import report, say
-from rootless_pod.errors import RpodError, Usage
+from rootless_pod.errors import HostUnready, RpodError, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,6 +119,18 @@ def _show_help(words: Sequence[str]) -> int:
     return show_help(words)
 
 
+def _report_full_disk(cause: OSError) -> int:
+    """Say that the disk is full, wherever that was met; anything else that failed unexpectedly is a bug.
+
+    Calls that mean something else by these numbers (no more namespaces, no more watches) have their name in the text.
+    """
+    if cause.errno not in (errno.ENOSPC, errno.EDQUOT) or cause.strerror != os.strerror(cause.errno):
+        return _report_bug()
+    where = f" ({cause.filename})" if cause.filename else ""
+    remedy = "free space below your store or your runtime directory; where they are: rpod info"
+    return report(HostUnready(f"{cause.strerror.lower()}{where}", remedy=remedy))
+
+
 def _report_bug() -> int:
     import traceback
 
@@ -149,6 +162,8 @@ def main(argv: Sequence[str]) -> int:
         code = 130
     except BrokenPipeError:
         code = _forget_stdout()
+    except OSError as cause:
+        code = _report_full_disk(cause)
     except Exception:
         code = _report_bug()
     return code

@@ -163,6 +163,17 @@ def test_a_bug_shows_its_traceback_and_where_to_report_it():
     assert done.stderr.rstrip().splitlines()[-1].startswith("this is a bug in rpod")
 
 
+def test_a_full_disk_is_no_bug_wherever_it_is_met():
+    done = with_command("raise OSError(28, os.strerror(28), '/store/x')")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (125, "Error: no space left on device (/store/x)")
+    assert "rpod info" in done.stderr
+
+
+def test_a_call_that_means_something_else_by_the_number_of_a_full_disk_is_a_bug():
+    done = with_command("raise OSError(28, 'unshare: ' + os.strerror(28))")
+    assert "this is a bug" in done.stderr
+
+
 def test_an_interrupt_is_silent_and_130():
     done = with_command("raise KeyboardInterrupt")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

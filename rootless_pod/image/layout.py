@@ -110,9 +110,12 @@ def _entry(descriptor: dict[str, Any]) -> IndexEntry:
     return IndexEntry(digest=digest, media_type=media_type, size=size, name=name, annotations=annotations)
 
 
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
 def disk_error(cause: OSError, what: str, path: str) -> RpodError:
     """Turn an OSError met while writing the store into words."""
-    if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+    if cause.errno in _DISK_FULL:
         return HostUnready(
             f"{what}: no space left below {path}", remedy="free space there, or give another place with --root DIR"
         )
@@ -230,10 +233,28 @@ class Layout:
             "mediaType": "application/vnd.oci.image.index.v1+json",
             "manifests": manifests,
         }
+        data = jsontext.dumps(index).encode()
         try:
-            write_bytes(f"{self.root}/index.json", jsontext.dumps(index).encode(), durable=True, mode=0o644)
+            try:
+                write_bytes(f"{self.root}/index.json", data, durable=True, mode=0o644)
+            except OSError as cause:
+                # Whoever removes images to free a full disk must be able to: what is only a cache makes room.
+                if cause.errno not in _DISK_FULL or not self._drop_caches():
+                    raise
+                write_bytes(f"{self.root}/index.json", data, durable=True, mode=0o644)
         except OSError as cause:
             raise disk_error(cause, "cannot update the image store", self.root) from cause
+
+    def _drop_caches(self) -> bool:
+        """Remove what look-ups of images left; return whether there was anything."""
+        directory = f"{os.path.dirname(self.root)}/image-cache"
+        try:
+            names = os.listdir(directory)
+            for name in names:
+                os.unlink(f"{directory}/{name}")
+        except OSError:
+            return False
+        return bool(names)
 
     def sweep(self) -> None:
         """Remove temporary blobs that no living process writes."""

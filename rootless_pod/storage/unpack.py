@@ -32,6 +32,7 @@ _SPECIAL_BITS = 0o7000
 _PIECE = 1 << 20
 _SPACE_CHECK_BYTES = 64 << 20
 _SKIPPED_LISTED = 20
+_FREE_SPACE = "free space, or give another place with --root DIR"
 
 
 class UnpackLimits(Frozen):
@@ -136,7 +137,7 @@ class _Unpacker(Placing):
         if cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return HostUnready(
                 f"disk full while unpacking {show(name) if name else 'a layer'}",
-                remedy="free space, or give another place with --root DIR",
+                remedy=_FREE_SPACE,
             )
         if cause.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EFBIG):
             return Corrupt(f"layer entry {show(name)}: {os.strerror(cause.errno)}")
@@ -228,8 +229,13 @@ class _Unpacker(Placing):
     def _check_space(self, wanted: int = 0) -> None:
         self._unchecked_bytes = 0
         found = os.fstatvfs(self._tree.root_fd)
-        if found.f_bavail * found.f_frsize < wanted + self._limits.min_free_bytes:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        free, kept = found.f_bavail * found.f_frsize, self._limits.min_free_bytes
+        if free < wanted + kept:
+            next_file = f"the layer's next file has {wanted >> 20} MiB, " if wanted else ""
+            raise HostUnready(
+                f"disk full: {free >> 20} MiB are free, {next_file}and {kept >> 20} MiB must be left by a layer",
+                remedy=_FREE_SPACE,
+            )
 
     def _own(self, entry: tar.Entry, fd: int, path: bytes) -> None:
         """Set owner and attributes of an open file or directory."""

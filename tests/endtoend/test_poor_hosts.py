@@ -229,3 +229,21 @@ def test_a_full_disk_in_the_middle_of_a_pull_is_named_and_costs_nothing(
     assert int(rest.partition("used ")[2].split()[0]) < 4096, (out, said)
     assert "code 0" in rest, f"{out}\n{said}"
     assert "/file15" in rest, (out, said)
+
+
+def test_on_a_full_disk_a_run_says_so_and_images_can_still_be_removed(poor: Poor, archive: Archive) -> None:
+    layout, root = archive.layout("small", one_layer(("file", {"content": b"1"}))), poor.rpod.root
+    rpod = " ".join(poor.rpod.argv())
+    script = f"""
+        mount -t tmpfs -o size=128m none {root}
+        {rpod} pull -q oci:{layout}:bad; {rpod} image inspect -f x $({rpod} images -q)
+        cat /dev/zero > {root}/filler 2>/dev/null
+        {rpod} run --rm --network none $({rpod} images -q) true; echo "run $?"
+        {rpod} rmi -a > /dev/null; echo "rmi $?"
+        echo "images $({rpod} images -q | wc -l), containers $({rpod} ps -aq | wc -l)"
+    """
+    argv = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", script]
+    done = subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, timeout=120, env=poor.rpod.env)
+    out, said = done.stdout.decode(), done.stderr.decode()
+    is_clear(said, "no space left", "rpod info")
+    assert out.splitlines()[-3:] == ["run 125", "rmi 0", "images 0, containers 0"], said
