@@ -126,6 +126,10 @@ def prepare(
         runtime=os.path.basename(state.get("runtime") or "crun"),
         joined_mapping=user_mapping(context, config) if "user" in joined else None,
     )
+    if process.read_only and image is not None and image.is_host:
+        from rootless_pod.container.read_only_host import with_read_only_parts
+
+        spec = with_read_only_parts(spec, rootfs)
     if spec.needs_crun and os.path.basename(state.get("runtime") or "") == "runc":
         raise HostUnready(
             f"runc can't run this container: {spec.needs_crun}",

@@ -26,6 +26,8 @@ EMPTY_AT_TOP = frozenset(
     {"proc", "sys", "dev", "run", "tmp", "home", "root", "mnt", "media", "lost+found", "boot", "snap"}
 )
 """Top-level directories shown empty: the spec mounts some, others are the user's or the machine's own business."""
+_SCRATCH = ("/tmp", "/var/tmp")  # noqa: S108 - the container's own
+"""Shown empty, for everybody to write in: what lies there is others', and a read-only container copies it to memory."""
 _DISKS = frozenset(
     (
         "ext2",
@@ -51,7 +53,7 @@ _UPPER_TOP = "top"
 
 
 class Part(Frozen):
-    """One step: make ``path`` as ``kind``, one of ``overlay``, ``empty``, ``directory``, ``symlink`` and ``file``."""
+    """One step: make ``path`` as ``kind``: ``overlay empty cover directory symlink`` or ``file``."""
 
     kind: str
     path: str
@@ -63,6 +65,7 @@ class Part(Frozen):
         return {
             "overlay": f"overlay {self.path} (read-only below, throw-away above)",
             "empty": f"empty directory {self.path}",
+            "cover": f"empty directory {self.path}",
             "directory": f"directory {self.path}",
             "symlink": f"symbolic link {self.path} -> {self.text}",
             "file": f"file {self.path} (read-only)",
@@ -113,19 +116,29 @@ def plan_host(surroundings: Surroundings, root: str = "/") -> tuple[Part, ...]:
         elif not entry.is_dir(follow_symlinks=False):
             continue  # swap files and the like: nothing a program looks for
         elif entry.name in EMPTY_AT_TOP:
-            parts.append(Part(kind="empty", path=path, mode=0o1777 if entry.name == "tmp" else 0o755))
+            parts.append(_empty(path))
         else:
             _plan_directory(parts, surroundings, top, path, 1)
+    overlays = {part.path for part in parts if part.kind == "overlay"}
+    parts += [
+        _empty(path).replace(kind="cover")
+        for path in _SCRATCH
+        if os.path.dirname(path) in overlays and _is_plain_directory(f"{top}{path}")
+    ]
     return tuple(parts)
 
 
+def _empty(path: str) -> Part:
+    return Part(kind="empty", path=path, mode=0o1777 if path in _SCRATCH else 0o755)
+
+
 def _plan_directory(parts: list[Part], surroundings: Surroundings, top: str, path: str, depth: int) -> None:
-    if surroundings.is_hidden(path) or not os.access(f"{top}{path}", os.R_OK | os.X_OK):
-        parts.append(Part(kind="empty", path=path))
+    if path in _SCRATCH or surroundings.is_hidden(path) or not os.access(f"{top}{path}", os.R_OK | os.X_OK):
+        parts.append(_empty(path))
     elif not surroundings.is_inside(path):
         parts.append(Part(kind="overlay", path=path))
     elif depth >= _DEEPEST:
-        parts.append(Part(kind="empty", path=path))
+        parts.append(_empty(path))
     else:
         parts.append(Part(kind="directory", path=path, mode=_mode(f"{top}{path}")))
         for entry in _listing(f"{top}{path}"):
@@ -225,7 +238,9 @@ def _mount_parts(
         target = f"{request.merged}{part.path}"
         try:
             _make(part, target)
-            if part.kind == "overlay":
+            if part.kind == "cover":
+                _cover(request, part, number)
+            elif part.kind == "overlay":
                 raised = f"{above}{part.path}" if above else ""
                 layers = (raised, part.path) if raised and os.path.isdir(raised) else (part.path,)
                 _overlay(request.replace(merged=target, lower_dirs=layers), driver, part.path, number)
@@ -255,6 +270,13 @@ def _make(part: Part, target: str) -> None:
     elif not os.path.isdir(target):
         os.mkdir(target)
         os.chmod(target, part.mode)
+
+
+def _cover(request: RootfsRequest, part: Part, number: int) -> None:
+    empty = f"{request.work}-empty/{number}"
+    os.makedirs(empty, exist_ok=True)
+    os.chmod(empty, part.mode)
+    mount.bind(empty, f"{request.merged}{part.path}", recursive=False)
 
 
 def _show_file(source: str, target: str) -> None:
@@ -290,13 +312,9 @@ def _mount_whole(
     mounted = driver.mount(whole)
     try:
         for number, path in enumerate(covers):
-            empty = f"{request.work}-empty/{number}"
-            os.makedirs(empty, exist_ok=True)
-            os.chmod(empty, 0o1777 if path == "/tmp" else 0o755)  # noqa: S108 - the container's own
-            target = f"{request.merged}{path}"
             # A directory below one covered before is out of sight already.
             if not any(path.startswith(f"{above}/") for above in covers[:number]):
-                mount.bind(empty, target, recursive=False)
+                _cover(request, _empty(path), number)
     except OSError as error:
         unmount_host(request, mounted)
         raise Refused(f"cannot hide {path} in the image host: {error}") from error
@@ -311,7 +329,7 @@ def _is_single_id() -> bool:
 
 def _covers(surroundings: Surroundings) -> set[str]:
     """Return the directories of the host to cover: private ones, and mounts that are no part of the system."""
-    wanted = {f"/{name}" for name in EMPTY_AT_TOP}
+    wanted = {*_SCRATCH, *(f"/{name}" for name in EMPTY_AT_TOP)}
     wanted.update(surroundings.hidden)
     wanted.update(point for point, kind in surroundings.mounts if kind not in _DISKS)
     return {path for path in wanted if _is_plain_directory(path)}

@@ -6,6 +6,7 @@ import os
 import stat
 
 from rootless_pod.errors import Refused
+from rootless_pod.fuse.driver import OVERFLOW_ID
 from rootless_pod.linux.inroot import make_directories_in_root, open_in_root
 
 TYPE_CHECKING = False
@@ -67,13 +68,15 @@ def _require_reachable(rootfs: str, mapping: UserMapping, own: str) -> None:
                 directory = os.path.dirname(directory)
                 continue
             raise Refused(
-                f"the container's root could not enter {directory}: it is yours, and your id is not mapped",
+                f"the container's root could not enter {directory}: its owner or its group has no id in there",
                 remedy=f"chmod o+x {directory}, or keep containers elsewhere with --root DIR",
             )
         directory = os.path.dirname(directory)
 
 
 def _mapped(ranges: tuple[IdRange, ...], number: int) -> bool:
+    if number == OVERFLOW_ID:
+        return False  # what the kernel shows of an id that even the user's namespace lacks
     return any(entry.host_id <= number < entry.host_id + entry.size for entry in ranges)
 
 

@@ -28,6 +28,20 @@ def test_login_user_changes_nothing_of_the_machine_through_the_host_image(rpod: 
     assert before == (set(os.listdir("/usr")), set(os.listdir("/etc")))
 
 
+@pytest.mark.parametrize("driver", ["overlay", "fuse-overlayfs", "pyfuse3"])
+def test_the_host_image_can_be_read_only_but_for_what_is_mounted_into_it(
+    rpod: Rpod, tmp_path: Path, driver: str
+) -> None:
+    places = "/ /etc /usr /home /var/lib /opt /usr/share/new /tmp /var/tmp"
+    look = f"for one in {places}; do touch $one/made 2> /dev/null && echo $one; done; ls -A /var/tmp; true"
+    words = ("run", "--rm", "--network", "none", "--read-only", "-v", f"{tmp_path}:/opt", "-v", "new:/usr/share/new")
+    done = rpod.with_options("--storage-driver", driver).run(*words, "host", "sh", "-c", look)
+    if b"does not work here" in done.stderr:
+        pytest.skip(done.stderr.decode())
+    writable = ["/opt", "/usr/share/new", "/tmp", "/var/tmp", "made"]
+    assert done.stdout.decode().split() == writable, done.stderr.decode()
+
+
 def test_login_user_runs_the_images_user_command_and_directory(img: Rpod) -> None:
     assert img("run", "--rm", "img").strip() == "default command"
     assert img("run", "--rm", "img", "sh", "-c", "id -un; pwd; echo $FROM_IMAGE").split() == ["app", "/app", "yes"]

@@ -131,6 +131,15 @@ def test_hidden_directories_are_empty_wherever_they_lie(tmp_path):
     assert found["/opt"] == "directory"
 
 
+@pytest.mark.parametrize("mounts", [(), (("/var/lib/mounted", "nfs"),), (("/var/tmp", "tmpfs"),)])
+def test_what_others_have_in_var_tmp_does_not_show_and_everybody_may_write_there(tmp_path, mounts):
+    root = make_root(tmp_path)
+    os.makedirs(tmp_path / "var/tmp/others")
+    (part,) = [part for part in plan_host(Surroundings(mounts=mounts), root) if part.path.startswith("/var/tmp")]
+    assert (part.kind, part.mode) == ("empty" if mounts else "cover", 0o1777)
+    assert part.describe() == "empty directory /var/tmp"
+
+
 def test_every_step_can_be_described(tmp_path):
     parts = plan_host(Surroundings(mounts=(("/opt/mine/rpod", "nfs"),)), make_root(tmp_path))
     assert {part.kind for part in parts} == {"overlay", "empty", "directory", "symlink", "file"}

@@ -203,7 +203,7 @@ def overlay(base, mode):
 
 
 if __name__ == "__main__":
-    {"owners": owners, "unmapped": unmapped, "single": single, "overlay": overlay}[sys.argv[1]](
+    {"owners": owners, "again": again, "unmapped": unmapped, "single": single, "overlay": overlay}[sys.argv[1]](
         sys.argv[2], sys.argv[3]
     )
     print("held")
