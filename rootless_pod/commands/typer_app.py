@@ -6,6 +6,7 @@ installed (a bare checkout), help is printed plainly. Works with typer 0.26 to 0
 
 from __future__ import annotations
 
+import os
 import sys
 
 from rootless_pod.commands import index, parse
@@ -224,6 +225,8 @@ def complete(argv: Sequence[str]) -> int:
         from typer.completion import completion_init  # type: ignore[attr-defined]
     except ImportError:
         return 1
+    # The answers are lines; typer breaks a long help text at the width of a terminal, its second half would be an answer.
+    os.environ["COLUMNS"] = "10000"
     completion_init()
     try:
         make_group().main(args=list(argv), prog_name=PROGRAM, complete_var="_RPOD_COMPLETE")

@@ -115,6 +115,15 @@ def test_refused_options_are_not_offered(environment, root):
     assert "--link-local-ip" not in asked("rpod run --link", environment, root)
 
 
+@pytest.mark.parametrize("columns", [None, "20"])
+@pytest.mark.parametrize("line", ["rpod system ", "rpod --", "rpod run --"])
+def test_a_long_help_is_no_answer(line, columns, environment, root):
+    wide = environment if columns is None else {**environment, "COLUMNS": columns}
+    answers = asked(line, wide, root)
+    assert answers
+    assert [answer for answer in answers if " " in answer or answer.startswith("--") != line.endswith("--")] == []
+
+
 def test_bash_completes_on_a_terminal(environment, root):
     shell = Shell(["bash", "--norc", "--noprofile", "-i"], environment)
     try:
