@@ -131,6 +131,18 @@ def _report_full_disk(cause: OSError) -> int:
     return report(HostUnready(f"{cause.strerror.lower()}{where}", remedy=remedy))
 
 
+def _report_missing(error: ModuleNotFoundError) -> int:
+    """Say which package this Python lacks: a bare checkout runs containers without any, other things need some."""
+    module = error.name or ""
+    if not module or module.partition(".")[0] in {"rootless_pod", *sys.stdlib_module_names}:
+        return _report_bug()
+    from rootless_pod.programs.package import distribution, how_to_install
+
+    package = distribution(module)
+    text = f"the Python package {package} is not installed, which this needs"
+    return report(HostUnready(text, remedy=how_to_install(package)))
+
+
 def _report_bug() -> int:
     import traceback
 
@@ -164,6 +176,8 @@ def main(argv: Sequence[str]) -> int:
         code = _forget_stdout()
     except OSError as cause:
         code = _report_full_disk(cause)
+    except ModuleNotFoundError as error:
+        code = _report_missing(error)
     except Exception:
         code = _report_bug()
     return code

@@ -73,7 +73,7 @@ install_checkout() {
         && [ "$(cat "$place/installed.sha256" 2>/dev/null)" = "$installed" ]; then
         return
     fi
-    python=$(find_python)
+    python=$(find_python) || return 1
     if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         say "$python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2
         return 1

@@ -225,7 +225,7 @@ def complete(argv: Sequence[str]) -> int:
         from typer.completion import completion_init  # type: ignore[attr-defined]
     except ImportError:
         return 1
-    # The answers are lines; typer breaks a long help text at the width of a terminal, its second half would be an answer.
+    # An answer is a line; typer breaks a long help text at the width of a terminal: its other half would be an answer.
     os.environ["COLUMNS"] = "10000"
     completion_init()
     try:

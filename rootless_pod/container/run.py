@@ -10,7 +10,7 @@ import os
 from rootless_pod.container.cleanup import cleanup
 from rootless_pod.container.create import create
 from rootless_pod.container.start import Started, start
-from rootless_pod.errors import Conflict, NotFound, Refused, RpodError, Usage
+from rootless_pod.errors import Conflict, HostUnready, NotFound, Refused, RpodError, Usage
 from rootless_pod.frozen import Frozen
 from rootless_pod.image.acquire import acquire
 from rootless_pod.monitor import attach
@@ -96,9 +96,9 @@ def run(
 
 
 def _was_never_possible(error: BaseException) -> bool:
-    """Tell whether a start failed for what was asked: podman says so before there is a container."""
-    wish = isinstance(error, (Usage, NotFound, Refused))
-    return wish and getattr(error, "exit_code", 0) == _OWN_EXIT_CODE
+    """Tell whether a start failed for what was asked or the host lacks: podman says so before there is a container."""
+    told_before = isinstance(error, (Usage, NotFound, Refused, HostUnready))
+    return told_before and getattr(error, "exit_code", 0) == _OWN_EXIT_CODE
 
 
 def _discard(context: Context, config: ContainerConfig) -> None:

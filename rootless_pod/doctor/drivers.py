@@ -6,6 +6,7 @@ import os
 
 from rootless_pod.doctor.finding import FAILED, LIMITED, NOTE, Finding, from_error, install, ok, useful, worst
 from rootless_pod.errors import HostUnready, RpodError
+from rootless_pod.programs.find import find_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ def check_storage(paths: Paths) -> list[Finding]:
             if failure is None:
                 findings.append(ok(f"storage {name}", "mounts, writes and unmounts"))
             else:
-                remedy = useful(failure[1])
+                remedy = (
+                    install(name) if name == "fuse-overlayfs" and "not installed" in failure[0] else useful(failure[1])
+                )
                 findings.append(Finding(subject=f"storage {name}", state=NOTE, text=failure[0], remedy=remedy))
     finally:
         from rootless_pod.linux.tree import remove_tree
@@ -93,6 +96,9 @@ def check_named_networks(paths: Paths) -> list[Finding]:
         text = f"the kernel takes no rules of nf_tables ({cause.strerror}): internal and isolated ones do not work"
         remedy = "ask an administrator to run: modprobe -a nf_tables nft_masq"
         return [Finding(subject=subject, state=NOTE, text=text, remedy=remedy)]
+    if find_program("slirp4netns") is None and find_program("pasta") is None:
+        text = "neither slirp4netns nor pasta is installed, which lead out of them: --network NAME does not work"
+        return [Finding(subject=subject, state=LIMITED, text=text, remedy=install("slirp4netns"))]
     return [ok(subject, "bridges and address translation work")]
 
 

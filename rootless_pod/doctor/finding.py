@@ -19,6 +19,8 @@ STATES = (OK, NOTE, LIMITED, FAILED)
 """From good to bad: ``note`` fails or is missing while another does its work, ``limited`` takes something away,
 ``failed`` keeps containers from running."""
 
+# As rpod was started: the trials run as root of the user's own namespace, which installs nothing.
+_IS_ADMINISTRATOR = os.geteuid() == 0
 _CIRCULAR = "run: rpod doctor"
 _REPORT = "report it with what this prints: rpod --log-level debug run --rm host -- true"
 # Program → package, by the program that installs packages.
@@ -57,7 +59,7 @@ def useful(remedy: str) -> str:
 
 def as_administrator(command: str) -> str:
     """Return how the user gets ``command`` run, which needs root."""
-    return f"run: {command}" if os.geteuid() == 0 else f"ask an administrator to run: {command}"
+    return f"run: {command}" if _IS_ADMINISTRATOR else f"ask an administrator to run: {command}"
 
 
 def install(program: str) -> str:

@@ -6,10 +6,11 @@ import os
 import sys
 
 from rootless_pod.doctor.finding import FAILED, LIMITED, NOTE, Finding, as_administrator, from_error, install, ok
-from rootless_pod.errors import RpodError
+from rootless_pod.errors import HostUnready, RpodError
 from rootless_pod.linux import procfs, statfs
 from rootless_pod.linux.cgroup import find_delegation, find_manager
 from rootless_pod.programs.find import find_program
+from rootless_pod.programs.package import distribution, how_to_install
 from rootless_pod.programs.run import run
 from rootless_pod.programs.systemd import socket_path
 from rootless_pod.userns.subid import user_name
@@ -36,23 +37,30 @@ _PACKAGES = (
     (("rich",), NOTE, "no progress bars and colours"),
     (("dns",), NOTE, "containers of named networks don't find each other by name"),
 )
-_DISTRIBUTIONS = {"dns": "dnspython"}
-"""What is installed under another name than it is imported by."""
 
 
 def check_python() -> list[Finding]:
     """Import the packages rpod can use; the version of Python is right, or we would not run."""
     findings = [ok("python", f"{sys.version.split()[0]} at {sys.executable}")]
     for names, state, loss in _PACKAGES:
-        package = _DISTRIBUTIONS.get(names[-1], names[-1])
-        if any(_imports(name) for name in names):
-            findings.append(ok(f"package {package}", "imports"))
-            continue
-        remedy = f"run: {sys.executable} -m pip install {package}"
-        findings.append(
-            Finding(subject=f"package {package}", state=state, text=f"not installed: {loss}", remedy=remedy)
-        )
+        package = distribution(names[-1])
+        subject = f"package {package}"
+        if not any(_imports(name) for name in names):
+            text = f"not installed: {loss}"
+            findings.append(Finding(subject=subject, state=state, text=text, remedy=how_to_install(package)))
+        elif package == "urllib3" and (too_old := _too_old()):
+            findings.append(from_error(subject, state, too_old))
+        else:
+            findings.append(ok(subject, "imports"))
     return findings
+
+
+def _too_old() -> RpodError | None:
+    try:
+        __import__("rootless_pod.image.registry.transport")
+    except HostUnready as error:
+        return error
+    return None
 
 
 def _imports(name: str) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rootless_pod.fuse.driver import RootfsRequest, ShiftRange
 
 PROGRAM = "fuse-overlayfs"
+REMEDY = "ask an administrator to run: apt-get install fuse-overlayfs"
 OLDEST = (1, 4)
 """The version that brought the youngest option used here. Source: the program's NEWS."""
 _SPECIAL = frozenset(":,\\")
@@ -34,7 +35,7 @@ class FuseOverlayfs:
         """
         program = find_program(PROGRAM)
         if program is None:
-            raise HostUnready("the program fuse-overlayfs is not installed", remedy="apt-get install fuse-overlayfs")
+            raise HostUnready("the program fuse-overlayfs is not installed", remedy=REMEDY)
         for directory in (*request.lower_dirs, request.upper, request.work):
             if _SPECIAL.intersection(directory):
                 raise Refused(

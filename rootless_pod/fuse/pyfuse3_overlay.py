@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 MODULE = "rootless_pod.fuse.filesystems.serve"
 LOG_NAME = "pyfuse3-overlay.log"
 READY_SECONDS = 20.0
-REMEDY = "run: pip install 'rootless_pod[fuse]'"
 
 
 class Pyfuse3Overlay:
@@ -90,7 +89,10 @@ def require_pyfuse3() -> None:
 
     for package in ("pyfuse3", "trio"):
         if importlib.util.find_spec(package) is None:
-            raise HostUnready(f"the Python package {package} is not installed", remedy=REMEDY)
+            from rootless_pod.programs.package import how_to_install
+
+            remedy = how_to_install("pyfuse3")
+            raise HostUnready(f"the Python package {package} is not installed", remedy=remedy)
     try:
         os.close(os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC))
     except FileNotFoundError as error:

@@ -163,9 +163,11 @@ def require_dnspython() -> None:
     import importlib.util
 
     if importlib.util.find_spec("dns") is None:
+        from rootless_pod.programs.package import how_to_install
+
         raise HostUnready(
             "the Python package dnspython is not installed, and without it no container of a network has a name",
-            remedy=f"run: {sys.executable} -m pip install dnspython",
+            remedy=how_to_install("dnspython"),
         )
 
 

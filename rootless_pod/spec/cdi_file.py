@@ -128,9 +128,11 @@ def _load(path: str, data: bytes, where: str) -> Any:
     try:
         import yaml
     except ImportError as cause:
+        from rootless_pod.programs.package import how_to_install
+
         raise HostUnready(
             f"the Python package PyYAML is not installed: {where} can't be read",
-            remedy="run: pip install pyyaml; or make it JSON: nvidia-ctk cdi generate --format=json --output=FILE",
+            remedy=f"make it JSON: nvidia-ctk cdi generate --format=json --output=FILE; or {how_to_install('PyYAML')}",
         ) from cause
     try:
         return yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe

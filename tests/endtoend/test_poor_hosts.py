@@ -5,9 +5,12 @@ Files are hidden and limits set in namespaces of the test's own; nothing of the 
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,8 +95,42 @@ def test_a_missing_monitor_or_runtime_is_named_with_its_package(
     lacking = rpod.with_options(env=programs_without(tmp_path / "bin", *missing))
     is_clear(lacking.error("run", "--rm", "host", "--", "true"), *words)
     nothing_of_it(rpod)
+    is_clear(lacking.error("run", "-d", "--name", "kept", "host", "--", "true"), *words)
+    nothing_of_it(rpod)
     assert lacking("ps", "-a") != ""
     assert lacking("images") != ""
+
+
+@pytest.fixture
+def bare_python(tmp_path: Path) -> Path:
+    """A Python without any package."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    return tmp_path / "bare/bin/python"
+
+
+def test_a_missing_python_package_is_named_with_the_command_that_installs_it(rpod: Rpod, bare_python: Path) -> None:
+    lacking = rpod.with_options(env={"RPOD_PYTHON": str(bare_python)})
+    remedy = f"{bare_python} -m pip install"
+    is_clear(lacking.error("pull", "127.0.0.1:1/name"), "urllib3 is not installed", f"{remedy} urllib3")
+    package = next(bare_python.parents[1].glob("lib/python3*/site-packages")) / "urllib3"
+    package.mkdir()
+    (package / "__init__.py").write_text('__version__ = "1.26.12"\n')
+    too_old = "urllib3 1.26.12 is too old"
+    is_clear(lacking.error("pull", "127.0.0.1:1/name"), too_old, f"{remedy} 'urllib3>=2.2'")
+    told = lacking.run("doctor", "--quiet").stdout.decode()
+    assert f"package urllib3: the Python package {too_old}" in told
+    assert f"{remedy} backports.zstd" in told or sys.version_info >= (3, 14)
+
+
+def test_the_doctor_sends_users_to_an_administrator_for_what_is_installed(rpod: Rpod, tmp_path: Path) -> None:
+    lacking = rpod.with_options(
+        env=programs_without(tmp_path / "bin", "pasta", "slirp4netns", "crun", "fuse-overlayfs")
+    )
+    told = lacking.run("doctor").stdout.decode()
+    lines = told.splitlines()
+    after = {line.split(":")[0].split(None, 1)[1]: rest for line, rest in itertools.pairwise(lines) if line[0] != " "}
+    for subject in ("network pasta", "network slirp4netns", "named networks", "runtime crun", "storage fuse-overlayfs"):
+        assert re.search(r"-> ask an administrator to run: \S+ (install|-S|add) \S+$", after[subject]), told
 
 
 def test_one_runtime_is_enough(rpod: Rpod, tmp_path: Path) -> None:

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 
     Body = bytes | Callable[[], Iterable[bytes]] | None
 
+_VERSION: str = vars(urllib3)["__version__"]
+if _VERSION.startswith("1."):  # Debian 12's names its faults otherwise
+    from rootless_pod.errors import HostUnready
+    from rootless_pod.programs.package import how_to_install
+
+    raise HostUnready(
+        f"the Python package urllib3 {_VERSION} is too old to talk to registries: 2.2 or later is needed",
+        remedy=how_to_install("'urllib3>=2.2'"),
+    )
+
 _CONNECT_SECONDS = 20.0
 _READ_SECONDS = 60.0
 # A registry may hash and move a large blob before it answers the last request of an upload.

@@ -94,9 +94,11 @@ def _check_public_keys(paths: tuple[str, ...]) -> None:
     try:
         from rootless_pod.image.trust.publickey import read_keys
     except ImportError as cause:
+        from rootless_pod.programs.package import how_to_install
+
         raise HostUnready(
             "the Python package cryptography is not installed: sigstore keys can't be checked",
-            remedy="run: pip install cryptography",
+            remedy=how_to_install("cryptography"),
         ) from cause
     read_keys(KeySource(paths=paths))
 

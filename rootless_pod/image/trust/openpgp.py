@@ -38,9 +38,11 @@ def _sequoia() -> Any:
         import pysequoia
         from pysequoia import packet
     except ImportError as cause:
+        from rootless_pod.programs.package import how_to_install
+
         raise HostUnready(
             "the Python package pysequoia is not installed: OpenPGP signatures can't be checked",
-            remedy="run: pip install pysequoia",
+            remedy=how_to_install("pysequoia"),
         ) from cause
     assert packet
     return pysequoia

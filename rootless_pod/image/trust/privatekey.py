@@ -84,9 +84,11 @@ def _opened(path: str, box: bytes, passphrase: str) -> bytes:
         from nacl.exceptions import CryptoError
         from nacl.secret import SecretBox
     except ImportError as cause:
+        from rootless_pod.programs.package import how_to_install
+
         raise HostUnready(
             "the Python package PyNaCl is not installed: sigstore's private keys can't be opened",
-            remedy="run: pip install pynacl",
+            remedy=how_to_install("PyNaCl"),
         ) from cause
     secret = hashlib.scrypt(passphrase.encode(), salt=salt, n=n, r=r, p=p, maxmem=_MOST_ALLOWED, dklen=32)
     try:

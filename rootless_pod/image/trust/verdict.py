@@ -127,9 +127,11 @@ def _checker(requirement: SignedBy | SigstoreSigned, subject: Subject) -> Callab
     try:
         from rootless_pod.image.trust.sigstore import SigstoreVerifier
     except ImportError as cause:
+        from rootless_pod.programs.package import how_to_install
+
         raise HostUnready(
             "the Python package cryptography is not installed: sigstore signatures can't be checked",
-            remedy="run: pip install cryptography",
+            remedy=how_to_install("cryptography"),
         ) from cause
     verifier = SigstoreVerifier(requirement)
 

@@ -20,8 +20,10 @@ def load(path: str, invalid: Callable[[str, str], Refused]) -> Any:
     try:
         import yaml
     except ImportError as cause:
+        from rootless_pod.programs.package import how_to_install
+
         raise HostUnready(
-            f"the Python package PyYAML is not installed: {path} can't be read", remedy="run: pip install pyyaml"
+            f"the Python package PyYAML is not installed: {path} can't be read", remedy=how_to_install("PyYAML")
         ) from cause
     try:
         with open(path, "rb") as file:
