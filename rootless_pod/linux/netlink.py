@@ -100,19 +100,21 @@ class Netlink:
     def send_all(self, messages: list[tuple[int, int, bytes]]) -> None:
         """Send messages (kind, flags, body) as one; return when the last but one is acknowledged.
 
-        The last ends the batch and is never answered. Raises OSError with the first error among them.
+        The first begins the batch and the last ends it: they are not answered, but all of it may be refused by an error
+        of the first. Raises OSError with the first error among them.
         """
         parts = []
+        first = self._sequence + 1
         for place, (kind, flags, body) in enumerate(messages):
             self._sequence += 1
             last = place == len(messages) - 2
             parts.append(message(kind, flags | (NLM_F_ACK if last else 0), self._sequence, body))
         self._socket.send(b"".join(parts))
-        for _answer in self._answers(self._sequence - 1):
+        for _answer in self._answers(self._sequence - 1, first):
             pass
 
-    def _answers(self, sequence: int) -> Iterator[bytes]:
-        """Return what is answered until the end of ``sequence``: its acknowledgement, or the end of a dump."""
+    def _answers(self, *ends: int) -> Iterator[bytes]:
+        """Return what is answered until the end of one of ``ends``: its acknowledgement, or the end of a dump."""
         failed = 0
         while True:
             data = self._socket.recv(_LARGEST_ANSWER)
@@ -126,7 +128,7 @@ class Netlink:
                 elif kind != _NLMSG_DONE:
                     yield body
                     continue
-                if number == sequence:
+                if number in ends:
                     if failed:
                         raise OSError(failed, os.strerror(failed))
                     return

@@ -67,7 +67,8 @@ def unescape(field: str) -> str:
 def mount_points(pid: int | str = "self") -> list[tuple[str, str, str]]:
     """Return (mount point, file-system type, source) of every mount ``pid`` sees, in mount order."""
     mounts = []
-    for line in read_text(f"/proc/{pid}/mountinfo").splitlines():
+    # Not by splitlines(): a mount point may have a form feed in its name, which the kernel does not escape.
+    for line in read_text(f"/proc/{pid}/mountinfo").split("\n")[:-1]:
         left, _, right = line.partition(" - ")
         kind, source = right.split(" ")[:2]
         mounts.append((unescape(left.split(" ")[4]), kind, unescape(source)))

@@ -72,7 +72,7 @@ def _look_up(query: dns.message.Message, view: View, zone: Zone, limit: int) -> 
         if any(name.is_subdomain(one) for one in _REVERSE):
             names = _names_at(name, view, zone)
             if names is not None:
-                texts = [f"{one}." for one in names] if kind in (dns.rdatatype.PTR, dns.rdatatype.ANY) else []
+                texts = _written(names) if kind in (dns.rdatatype.PTR, dns.rdatatype.ANY) else []
                 return _finish(query, _code(names), limit, dns.rdatatype.PTR, texts)
         else:
             inside = name.is_subdomain(_SUFFIX)
@@ -97,6 +97,17 @@ def _names_at(name: dns.name.Name, view: View, zone: Zone) -> list[str] | None:
     except (dns.exception.DNSException, ValueError):
         return None  # the reverse name of a network, say
     return zone.names_at(view, address)
+
+
+def _written(names: list[str]) -> list[str]:
+    """Return names as a record has them, without those that DNS can't say: one of more than 63 letters, say."""
+    found = []
+    for one in names:
+        try:
+            found.append(dns.name.from_text(f"{one}.").to_text())
+        except dns.exception.DNSException:
+            continue
+    return found
 
 
 def _code(found: object) -> dns.rcode.Rcode:

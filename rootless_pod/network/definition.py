@@ -95,7 +95,7 @@ class Network(Frozen):
             Corrupt: a field is missing or of another type.
         """
         try:
-            return cls(
+            found = cls(
                 name=_text(record, "name"),
                 id=_text(record, "id"),
                 interface=_text(record, "network_interface"),
@@ -111,8 +111,11 @@ class Network(Frozen):
                 options=_pairs(record, "options"),
                 ipam_options=_pairs(record, "ipam_options"),
             )
+            for key in ("mtu", "metric"):
+                int(found.options.get(key, 0))
         except (KeyError, TypeError, ValueError, AttributeError) as cause:
             raise Corrupt(f"the definition of a network is damaged: {cause}") from cause
+        return found
 
 
 def _text(record: Mapping[str, Any], key: str) -> str:
@@ -128,11 +131,28 @@ def _pairs(record: Mapping[str, Any], key: str) -> dict[str, str]:
 
 def _subnet(record: Mapping[str, Any]) -> Subnet:
     leases = record.get("lease_range")
-    return Subnet(
+    found = Subnet(
         subnet=_text(record, "subnet"),
         gateway=str(record.get("gateway") or ""),
         lease_range=(str(leases.get("start_ip") or ""), str(leases.get("end_ip") or "")) if leases else None,
     )
+    address, _slash, bits = found.subnet.partition("/")
+    if not bits.isdigit() or int(bits) > _address_bits(address):
+        raise ValueError(f"{found.subnet!r} is no subnet")
+    for one in (found.gateway, *(found.lease_range or ())):
+        if one and _address_bits(one) != _address_bits(address):
+            raise ValueError(f"{one} is of another family than {found.subnet}")
+    return found
+
+
+def _address_bits(text: str) -> int:
+    """Return how many bits an address has (raises ValueError where it is none)."""
+    import _socket
+
+    try:
+        return 8 * len(_socket.inet_pton(_socket.AF_INET6 if ":" in text else _socket.AF_INET, text))
+    except OSError as cause:
+        raise ValueError(f"{text!r} is no address") from cause
 
 
 def _subnet_json(subnet: Subnet) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def parse_range(text: str) -> tuple[str, str]:
     """
     if "/" in text:
         found = parse_subnet(text)
-        return str(found.network_address + 1), str(found.broadcast_address)
+        return str(_first_host(found)), str(found.broadcast_address)
     first, dash, last = text.partition("-")
     try:
         low, high = ipaddress.ip_address(first), ipaddress.ip_address(last)
@@ -82,7 +82,7 @@ def complete(wanted: Subnet, used: Iterable[AnyNetwork], *, with_gateway: bool) 
     if gateway:
         gateway = str(_inside(found, gateway, "gateway"))
     elif with_gateway:
-        gateway = str(found.network_address + 1)
+        gateway = str(_first_host(found))
     leases = wanted.lease_range
     if leases:
         leases = (
@@ -90,6 +90,11 @@ def complete(wanted: Subnet, used: Iterable[AnyNetwork], *, with_gateway: bool) 
             str(_inside(found, leases[1], "lease range end ip")),
         )
     return Subnet(subnet=str(found), gateway=gateway, lease_range=leases)
+
+
+def _first_host(subnet: AnyNetwork) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address after that of the network itself, which is its own where there is no other: as podman."""
+    return subnet.network_address + (subnet.num_addresses > 1)
 
 
 def _inside(subnet: AnyNetwork, text: str, what: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -110,6 +110,7 @@ class Resolver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections = 0
         self._settling = False
+        self._applying = asyncio.Lock()
         self.done = asyncio.Event()
 
     async def begin(self) -> None:
@@ -134,7 +135,14 @@ class Resolver:
         task.add_done_callback(self._tasks.discard)
 
     async def _apply(self) -> None:
-        """Have a listener at each gateway of the networks that are in use, and none elsewhere."""
+        """Have a listener at each gateway of the networks that are in use, and none elsewhere.
+
+        One at a time: while one waits for its server to begin, another would find the port taken, by us.
+        """
+        async with self._applying:
+            await self._apply_alone()
+
+    async def _apply_alone(self) -> None:
         networks = self._watched.zone.networks
         wanted = {(name, subnet.gateway) for name, one in networks.items() for subnet in one.subnets if subnet.gateway}
         for key in [one for one in self._listeners if one not in wanted]:

@@ -131,11 +131,22 @@ def run(
                 os.close(fd)
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     stdout, stderr, in_time = _exchange(out_read, err_read, in_write, stdin or b"", deadline)
-    if not in_time:
+    if deadline is not None and not (in_time and _ends_by(pid, deadline)):
         os.kill(pid, SIGKILL)
         wait(pid)
         raise TimedOut(f"{os.path.basename(argv[0])} did not end within {timeout_seconds} s: {' '.join(argv)}")
     return Completed(argv=tuple(argv), code=wait(pid), stdout=stdout, stderr=stderr)
+
+
+def _ends_by(pid: int, deadline: float) -> bool:
+    """Wait until ``pid`` has ended, without reaping it: closed outputs do not mean that it has."""
+    fd = os.pidfd_open(pid)
+    try:
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        return bool(poller.poll(max(0.0, deadline - time.monotonic()) * 1000))
+    finally:
+        os.close(fd)
 
 
 def _exchange(out_fd: int, err_fd: int, in_fd: int, feed: bytes, deadline: float | None) -> tuple[bytes, bytes, bool]:
@@ -152,7 +163,8 @@ def _exchange(out_fd: int, err_fd: int, in_fd: int, feed: bytes, deadline: float
     while open_fds and in_time:
         left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
         ready = poller.poll(left)
-        in_time = bool(ready) or deadline is None
+        # One that writes without end is late as well.
+        in_time = deadline is None or time.monotonic() < deadline
         for fd, _event in ready:
             if fd == in_fd:
                 feed = _feed(in_fd, feed)

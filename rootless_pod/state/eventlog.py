@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rootless_pod.linux.inotify import Inotify
 
 _BLOCK_BYTES = 1 << 16
+_LONGEST_WAIT_MS = 1e9
+"""Twelve days: poll(2) takes no number of more than 31 bits."""
 
 
 class Event(Frozen):
@@ -166,7 +168,7 @@ def _wait(changes: Inotify, until_ns: int | None) -> bool:
 
     left_ms = None
     if until_ns is not None:
-        left_ms = (until_ns - time.time_ns()) / 1_000_000
+        left_ms = min((until_ns - time.time_ns()) / 1_000_000, _LONGEST_WAIT_MS)
         if left_ms <= 0:
             return False
     poller = select.poll()

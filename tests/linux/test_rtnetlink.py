@@ -27,37 +27,12 @@ def test_whatever_the_kernel_says_is_taken_apart_without_an_error(text):
     assert all(len(value) <= len(text) for _kind, value in attributes(text))
 
 
-def inside(function):
-    """Run ``function`` in a child that is root of a user and network namespace of its own."""
-    if os.getuid() == 0:
-        pytest.skip("to be run without root")
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            maps = [f"0 {os.getuid()} 1", f"0 {os.getgid()} 1"]
-            namespaces.unshare(namespaces.CLONE_NEWUSER | namespaces.CLONE_NEWNET)
-            for name, text in (("setgroups", "deny"), ("uid_map", maps[0]), ("gid_map", maps[1])):
-                with open(f"/proc/self/{name}", "w") as file:
-                    file.write(text)
-            function()
-            code = 0
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    _pid, status = os.waitpid(child, 0)
-    assert status == 0
-
-
 def said(*words):
     return subprocess.run(words, capture_output=True, text=True, check=True, timeout=20).stdout
 
 
 @pytest.mark.kernel
-def test_a_bridge_has_its_address_and_a_cable_leads_into_another_namespace():
+def test_a_bridge_has_its_address_and_a_cable_leads_into_another_namespace(inside):
     def work():
         other = os.open("/proc/self/ns/net", os.O_RDONLY)
         namespaces.unshare(namespaces.CLONE_NEWNET)
@@ -95,7 +70,7 @@ def test_a_bridge_has_its_address_and_a_cable_leads_into_another_namespace():
 
 
 @pytest.mark.kernel
-def test_rules_are_replaced_as_a_whole_or_not_at_all():
+def test_rules_are_replaced_as_a_whole_or_not_at_all(inside):
     def work():
         table = nftables.Table(nftables.NFPROTO_IPV4, "mine")
         table.chain("out", hook="postrouting", kind="nat", priority=100)
@@ -129,3 +104,11 @@ def test_rules_are_replaced_as_a_whole_or_not_at_all():
         assert "ip6 saddr fd00::/64 masquerade" in rules
 
     inside(work)
+
+
+@pytest.mark.kernel
+def test_rules_that_are_refused_as_a_whole_are_said_to_be_refused_at_once():
+    if os.getuid() == 0:
+        pytest.skip("to be run without root")
+    with pytest.raises(PermissionError):
+        nftables.Table(nftables.NFPROTO_IPV4, "mine").replace()

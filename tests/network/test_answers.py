@@ -168,3 +168,13 @@ def test_an_answer_belongs_to_a_query_by_id_and_question():
 @given(answer=st.binary(max_size=60))
 def test_any_bytes_may_come_from_a_server(answer):
     assert fits(answer, QUERY) in (True, False)
+
+
+@pytest.mark.parametrize("name", ["a" * 64, "a..b", ".", "x y\\", '"', "$ORIGIN", "@", "ä" * 40])
+def test_a_name_that_dns_can_not_say_is_left_out_and_the_others_are_answered(name):
+    there = lease(name, "10.89.1.2/24", aliases=("web",))
+    zone = Zone({"red": network("red", 1)}, {"red": [there]})
+    wire = dns.message.make_query("2.1.89.10.in-addr.arpa", "PTR").to_wire()
+    answer = dns.message.from_wire(decide(wire, network="red", source="10.89.1.2", zone=zone))
+    assert answer.rcode() == dns.rcode.NOERROR
+    assert "web." in [one.to_text() for one in answer.answer[0]]

@@ -42,6 +42,12 @@ def test_bits_beyond_the_prefix_do_not_count():
     )
 
 
+@pytest.mark.parametrize("address", ["10.99.5.0", "255.255.255.255", "fd00::7"])
+def test_the_gateway_of_a_subnet_of_one_address_is_that_address_as_with_podman(address):
+    subnet = f"{address}/{128 if ':' in address else 32}"
+    assert complete(Subnet(subnet=subnet), used(), with_gateway=True).gateway == address
+
+
 def test_the_gateway_is_left_out_where_nothing_needs_it():
     assert complete(Subnet(subnet="10.91.0.0/24"), used(), with_gateway=False).gateway == ""
 
@@ -72,12 +78,14 @@ def test_what_lies_outside_of_the_subnet_is_refused(subnet, message):
 def test_a_range_is_a_prefix_or_two_addresses():
     # What podman 4.3.1 stores for a prefix: without the network's own address, with the last one.
     assert parse_range("10.77.0.128/25") == ("10.77.0.129", "10.77.0.255")
+    assert parse_range("255.255.255.255/32") == ("255.255.255.255", "255.255.255.255")
     assert parse_range("10.77.0.10-10.77.0.20") == ("10.77.0.10", "10.77.0.20")
     assert parse_range("fd00::1-fd00::ff") == ("fd00::1", "fd00::ff")
 
 
 @pytest.mark.parametrize(
-    "text", ["10.77.0.10", "", "-", "10.77.0.9-10.77.0.3", "10.77.0.9-fd00::1", "a-b", "10.0.0.0/x"]
+    "text",
+    ["10.77.0.10", "", "-", "10.77.0.9-10.77.0.3", "10.77.0.9-fd00::1", "a-b", "10.0.0.0/x"],
 )
 def test_other_ranges_are_refused(text):
     with pytest.raises(Usage):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import signal
 import socket
@@ -19,6 +21,7 @@ from rootless_pod.linux import namespaces, procfs
 from rootless_pod.linux.capabilities import bits_of, status_bits
 from rootless_pod.network.definition import Network, Subnet
 from rootless_pod.network.lease import Lease
+from rootless_pod.network.resolver import Resolver, own_namespace
 from rootless_pod.network.resolver_start import ensure_resolver, start_ahead
 from rootless_pod.paths import Paths
 from rootless_pod.state.record import write_record
@@ -248,6 +251,31 @@ def test_several_at_once_get_one_process(places):
         children.append(pid)
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0] * 4
     assert len(world.pids()) == 1
+
+
+def test_two_who_ask_at_the_same_moment_are_both_served(places):
+    world = World(places)
+    world.network("red", 1)
+    world.lease("red", "web", "127.0.1.5")
+    request = {"network": "red", "netns": own_namespace(), "upstream": []}
+
+    async def ask(resolver):
+        here, there = socket.socketpair()
+        asking, asked = await asyncio.open_connection(sock=here), await asyncio.open_connection(sock=there)
+        asking[1].write(json.dumps(request).encode() + b"\n")
+        await resolver.asked(*asked)
+        answer = json.loads(await asking[0].readline())
+        asking[1].close()
+        return answer
+
+    async def work():
+        resolver = Resolver(world.paths)
+        try:
+            return await asyncio.gather(*[ask(resolver) for _ in range(3)])
+        finally:
+            resolver.close()
+
+    assert asyncio.run(work()) == [{"state": "served"}] * 3
 
 
 def test_garbage_never_ends_it(places):

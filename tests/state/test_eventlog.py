@@ -91,6 +91,17 @@ def test_following_begins_with_what_comes_and_ends_with_the_time(tmp_path: Path)
     assert heard == ["after"]
 
 
+def test_the_end_may_be_a_year_away(tmp_path: Path) -> None:
+    heard: list[str] = []
+    follower = follow_events(str(tmp_path), history=False, until_ns=time.time_ns() + 366 * 86400 * 1_000_000_000)
+    thread = threading.Thread(target=lambda: heard.extend(islice((e.id for e in follower if e.id), 1)))
+    thread.start()
+    time.sleep(0.2)
+    write(tmp_path, "first")
+    thread.join(30)
+    assert heard == ["first"]
+
+
 def test_a_log_that_does_not_exist_yet_can_be_followed(tmp_path: Path) -> None:
     heard: list[str] = []
     follower = follow_events(str(tmp_path / "new"), history=True, until_ns=time.time_ns() + PATIENCE_NS)
