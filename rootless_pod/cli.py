@@ -119,11 +119,21 @@ def _show_help(words: Sequence[str]) -> int:
     return show_help(words)
 
 
+def _is_nowhere() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
+
+
 def _report_full_disk(cause: OSError) -> int:
     """Say that the disk is full, wherever that was met; anything else that failed unexpectedly is a bug.
 
     Calls that mean something else by these numbers (no more namespaces, no more watches) have their name in the text.
     """
+    if cause.errno == errno.ENOENT and not cause.filename and _is_nowhere():
+        return report(Usage("the working directory is deleted, or not yours to enter", remedy="go to another: cd"))
     if cause.errno not in (errno.ENOSPC, errno.EDQUOT) or cause.strerror != os.strerror(cause.errno):
         return _report_bug()
     where = f" ({cause.filename})" if cause.filename else ""

@@ -228,7 +228,7 @@ def _mark(root: str) -> None:
 
 def _runroot_candidates(uid: int) -> Iterator[tuple[str, str]]:
     given = os.environ.get("XDG_RUNTIME_DIR")
-    if given:
+    if given and given.startswith("/"):
         yield given, f"{given}/rootless-pod"
     if given != f"/run/user/{uid}":
         yield f"/run/user/{uid}", f"/run/user/{uid}/rootless-pod"
@@ -278,6 +278,8 @@ def _belongs_to(path: str, uid: int) -> bool:
 def _fault(given: str | None, uid: int) -> str:
     if not given:
         return "not set"
+    if not given.startswith("/"):
+        return "no absolute path"
     return "not writable" if _belongs_to(given, uid) else "missing or not yours"
 
 

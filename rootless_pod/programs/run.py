@@ -55,6 +55,7 @@ def spawn(
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         wanted[0] = null
     temporary = []
+    nowhere = _leave_nowhere()
     actions: list[tuple[int, ...]] = []
     try:
         # A source that is itself another's target number would be overwritten: move it out of the way first.
@@ -83,6 +84,20 @@ def spawn(
             os.close(fd)
         if null >= 0:
             os.close(null)
+        if nowhere >= 0:
+            os.fchdir(nowhere)
+            os.close(nowhere)
+
+
+def _leave_nowhere() -> int:
+    """Go to ``/`` if our working directory is deleted (conmon would end); return a descriptor to go back by, or -1."""
+    try:
+        os.getcwd()
+    except OSError:
+        back = os.open(".", os.O_PATH | os.O_CLOEXEC)
+        os.chdir("/")
+        return back
+    return -1
 
 
 def _high_duplicate(fd: int) -> int:

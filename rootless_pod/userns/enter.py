@@ -83,7 +83,8 @@ def _join(pid: int, started: int) -> bool:
     try:
         if not procfs.is_alive(pid, started):
             return False
-        working_directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # Read, not opened: it may be another user's private one (sudo -u U, from root's home).
+        working_directory = os.readlink("/proc/self/cwd")
         namespaces.setns(opened[0], namespaces.CLONE_NEWUSER)
         namespaces.setns(opened[1], namespaces.CLONE_NEWNS)
         _return_to(working_directory)
@@ -98,15 +99,22 @@ def _join(pid: int, started: int) -> bool:
     return True
 
 
-def _return_to(directory: int) -> None:
-    """Go back to the working directory, which setns(2) of a mount namespace sets to ``/``."""
+def _return_to(path: str) -> None:
+    """Go back to the working directory, which setns(2) of a mount namespace sets to ``/``.
+
+    Where that is deleted or not ours to enter, go to one that is deleted: below ``/`` a relative path
+    (``-v .:/work``) would mean another file.
+    """
     try:
-        path = os.readlink(f"/proc/self/fd/{directory}")
         os.chdir(path)
     except OSError:
-        pass
-    finally:
-        os.close(directory)
+        nowhere = f"/tmp/.rpod-{os.getpid()}-{os.urandom(6).hex()}"  # noqa: S108 - made here or not used
+        try:
+            os.mkdir(nowhere, 0o700)
+            os.chdir(nowhere)
+            os.rmdir(nowhere)
+        except OSError as cause:
+            log.debug(f"the working directory is now /: {cause}")
 
 
 def _adopt_living(paths: Paths) -> UserNamespace | None:

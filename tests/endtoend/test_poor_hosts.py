@@ -284,3 +284,41 @@ def test_on_a_full_disk_a_run_says_so_and_images_can_still_be_removed(poor: Poor
     out, said = done.stdout.decode(), done.stderr.decode()
     is_clear(said, "no space left", "rpod info")
     assert out.splitlines()[-3:] == ["run 125", "rmi 0", "images 0, containers 0"], said
+
+
+def in_directory(rpod: Rpod, place: Path, then: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+    """Run rpod in ``place``, after the shell line ``then`` has made that directory useless."""
+    place.mkdir()
+    script = f'cd "$1" && {then} "$1" && shift && exec "$@" 2>&1'
+    argv = ["bash", "-c", script, "bash", str(place), *rpod.argv(*words)]
+    return subprocess.run(argv, env=rpod.env, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+
+
+def test_a_deleted_working_directory_is_not_taken_for_the_root_directory(rpod: Rpod, tmp_path: Path) -> None:
+    run = ("run", "--rm", "--network", "none")
+    done = in_directory(rpod, tmp_path / "gone", "rmdir", *run, "host", "--", "echo", "works")
+    assert done.stdout.endswith(b"works\n")
+    for wish in (("-v", ".:/here"), ("-v", "./etc:/here"), ("--mount", "type=bind,src=etc,dst=/here")):
+        done = in_directory(rpod, tmp_path / "gone", "rmdir", *run, *wish, "host", "--", "true")
+        assert done.returncode == 125, done.stdout
+        is_clear(
+            done.stdout.decode().replace("sh: 0: getcwd() failed: No such file or directory\n", ""),
+            "directory is deleted",
+        )
+    done = in_directory(rpod, tmp_path / "gone", "rmdir", "load", "-i", "etc/hostname")
+    assert b"cannot read etc/hostname" in done.stdout
+
+
+def test_a_working_directory_that_is_not_ours_to_read_is_no_obstacle(rpod: Rpod, tmp_path: Path) -> None:
+    rpod("run", "--rm", "host", "--", "true")
+    done = in_directory(rpod, tmp_path / "closed", "chmod 0", "run", "--rm", "host", "--", "echo", "works")
+    assert done.stdout == b"works\n"
+
+
+def test_a_relative_runtime_directory_is_not_used(rpod: Rpod, tmp_path: Path) -> None:
+    (tmp_path / "relative").mkdir(mode=0o700)
+    argv = ["sh", "-c", 'cd "$1" && shift && exec "$@"', "sh", str(tmp_path), RPOD, "--root", str(rpod.root)]
+    environment = {**rpod.env, "XDG_RUNTIME_DIR": "relative"}
+    done = subprocess.run([*argv, "info", "--format", "{{.Store.RunRoot}}"], env=environment, capture_output=True)
+    assert done.stdout.startswith(b"/"), done.stderr
+    assert not (tmp_path / "relative/rootless-pod").exists()
