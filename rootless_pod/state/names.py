@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless_pod.errors import Conflict, Usage
+from rootless_pod.state.lock import Lock
 
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 
@@ -49,31 +50,27 @@ def reserve(directory: str, name: str, owner_id: str, *, objects: str) -> None:
                 raise Conflict(
                     f"name {name!r} is in use by {holder[:12]}", remedy="use another name, or --replace"
                 ) from None
-            _drop_stale(path, holder)
+            _drop(directory, name, holder)
         else:
             return
 
 
-def _drop_stale(path: str, holder: str | None) -> None:
-    """Remove a link that still says ``holder``: moved aside first, so that a new owner's link is never lost."""
-    aside = f"{path}.{os.getpid()}.stale"
-    try:
-        os.rename(path, aside)
-    except FileNotFoundError:
-        return
-    if os.readlink(aside) != holder and not os.path.lexists(path):
-        os.rename(aside, path)
-        return
-    os.unlink(aside)
+def _drop(directory: str, name: str, holder: str | None) -> None:
+    """Remove the link ``name`` if it still says ``holder`` (None: if it is no link).
+
+    Nobody removes one without the lock, and none is made where one is: what is seen here is what is removed. Else
+    another might remove that link too between look and removal, and a third one's new link would be lost.
+    """
+    path = f"{directory}/{name}"
+    with Lock(f"{directory}.lock"):
+        if os.path.lexists(path) and owner(directory, name) == holder:
+            os.unlink(path)
 
 
 def release(directory: str, name: str, owner_id: str) -> None:
     """Give ``name`` back if ``owner_id`` holds it; idempotent."""
     if owner(directory, name) == owner_id:
-        try:
-            os.unlink(f"{directory}/{name}")
-        except FileNotFoundError:
-            pass
+        _drop(directory, name, owner_id)
 
 
 def with_beginning(ids: list[str], text: str, kind: str) -> str | None:

@@ -76,3 +76,34 @@ def test_of_many_who_want_a_name_at_once_one_gets_it(names):
     winner = wins.get(timeout=5)
     assert wins.empty()
     assert owner(directory, "web") == winner
+
+
+def _take_all(directory, objects, mine, count, start, wins):
+    os.mkdir(f"{objects}/{mine}")
+    start.wait()
+    won = 0
+    for number in range(count):
+        try:
+            reserve(directory, str(number), mine, objects=objects)
+        except Conflict:
+            continue
+        won += owner(directory, str(number)) == mine
+    wins.put(won)
+
+
+def test_a_name_that_many_take_over_at_once_is_nobody_elses_afterwards(names):
+    directory, objects = names
+    count = 30_000
+    for number in range(count):
+        os.symlink("gone", f"{directory}/{number}")
+    context = multiprocessing.get_context("fork")
+    start, wins = context.Event(), context.Queue()
+    racers = [
+        context.Process(target=_take_all, args=(directory, objects, f"id{n}", count, start, wins)) for n in range(4)
+    ]
+    for racer in racers:
+        racer.start()
+    start.set()
+    assert sum(wins.get(timeout=60) for _racer in racers) == count
+    for racer in racers:
+        racer.join(20)
