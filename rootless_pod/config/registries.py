@@ -222,15 +222,24 @@ def _registry(table: dict[str, Any], path: str) -> Registry:
         place = _plain(mirror.get("location", ""), path)
         if pull_from not in _PULL_FROM or not place:
             raise Usage(f"{path}: a mirror of {prefix} is not valid", remedy=f"mend {path}")
-        mirrors.append(Mirror(location=place, insecure=bool(mirror.get("insecure", False)), pull_from=pull_from))
+        mirrors.append(Mirror(location=place, insecure=_truth(mirror, "insecure", path), pull_from=pull_from))
     return Registry(
         prefix=prefix,
         location=location,
-        insecure=bool(table.get("insecure", False)),
-        blocked=bool(table.get("blocked", False)),
+        insecure=_truth(table, "insecure", path),
+        blocked=_truth(table, "blocked", path),
         mirrors=tuple(mirrors),
-        mirror_by_digest_only=bool(table.get("mirror-by-digest-only", False)),
+        mirror_by_digest_only=_truth(table, "mirror-by-digest-only", path),
     )
+
+
+def _truth(table: dict[str, Any], key: str, path: str) -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise Usage(
+            f"{path}: {key} = {value!r} is neither true nor false", remedy=f"write {key} = true, or leave it out"
+        )
+    return value
 
 
 def _plain(location: object, path: str) -> str:

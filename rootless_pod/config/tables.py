@@ -97,7 +97,7 @@ def _parse(path: str, *, tell: bool) -> Table:
             table = tomllib.load(file)
     except OSError as cause:
         raise Usage(f"configuration file {path} cannot be read: {cause.strerror}", remedy=_remedy(path)) from cause
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
+    except (ValueError, RecursionError) as cause:
         raise Usage(f"configuration file {path} is not TOML: {cause}", remedy=_remedy(path)) from cause
     flat = _flat(table)
     from rootless_pod import log

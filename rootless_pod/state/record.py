@@ -72,7 +72,7 @@ def write_bytes(path: str, data: bytes, *, durable: bool = False, mode: int = 0o
     After a failure or a kill the old content stands, and at most a file ``.NAME.*.tmp`` is left beside it.
     """
     directory, name = os.path.split(path)
-    temporary = f"{directory}/.{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
+    temporary = f"{directory}/.{name[:200]}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:

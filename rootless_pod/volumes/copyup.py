@@ -37,6 +37,30 @@ def copy_directory(rootfs: str, path: str, destination: str) -> bool:
     return True
 
 
+def move_entries(source: str, destination: str) -> None:
+    """Move all that is in one directory into another of its file system, and its own attributes with it.
+
+    What has the name of something in ``destination`` stays where it is. Called again after a kill it goes on.
+
+    Raises:
+        OSError: reading or writing failed.
+    """
+    come_from = os.open(source, _DIRECTORY)
+    try:
+        go_to = os.open(destination, _DIRECTORY)
+        try:
+            there = set(os.listdir(go_to))
+            status = os.fstat(come_from)
+            for name in os.listdir(come_from):
+                if name not in there:
+                    os.rename(name, name, src_dir_fd=come_from, dst_dir_fd=go_to)
+            _copy_attributes(come_from, go_to, status)
+        finally:
+            os.close(go_to)
+    finally:
+        os.close(come_from)
+
+
 def _copy_entries(source: int, target: int, links: dict[tuple[int, int], str]) -> None:
     for name in os.listdir(source):
         status = os.stat(name, dir_fd=source, follow_symlinks=False)

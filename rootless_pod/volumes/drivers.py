@@ -224,8 +224,9 @@ def give_directory(path: str, uid: int, gid: int) -> None:
     """Give a new volume's directory to the ids its options name (raises Refused where they are not ours)."""
     try:
         os.chown(path, uid, gid)
-    except OSError as cause:
+    except (OSError, OverflowError) as cause:
+        reason = getattr(cause, "strerror", None) or "no id is as large as that"
         raise Refused(
-            f"cannot give the volume to {uid}:{gid}: {cause.strerror}",
+            f"cannot give the volume to {uid}:{gid}: {reason}",
             remedy="choose ids that you have; see: rpod unshare cat /proc/self/uid_map",
         ) from cause

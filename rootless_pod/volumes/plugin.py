@@ -66,15 +66,20 @@ class Plugin(Frozen):
 
     def find(self, name: str) -> PluginVolume:
         """Return a volume (ProgramFailed: the plugin has none of this name)."""
-        answer = self._act("Get", name).get("Volume") or {}
+        answer = self._act("Get", name).get("Volume")
+        found = answer if isinstance(answer, dict) else {}
+        status = found.get("Status")
         return PluginVolume(
-            name=name, mountpoint=str(answer.get("Mountpoint") or ""), status=dict(answer.get("Status") or {})
+            name=name,
+            mountpoint=str(found.get("Mountpoint") or ""),
+            status=status if isinstance(status, dict) else {},
         )
 
     def list_names(self) -> list[str]:
         """Return the names of all volumes the plugin has."""
-        found = self._act("List", "").get("Volumes") or []
-        return sorted(str(one["Name"]) for one in found if isinstance(one, dict) and one.get("Name"))
+        found = self._act("List", "").get("Volumes")
+        volumes = found if isinstance(found, list) else []
+        return sorted(str(one["Name"]) for one in volumes if isinstance(one, dict) and one.get("Name"))
 
     def mount(self, name: str) -> str:
         """Have the volume mounted and return where; mounted already is fine."""
@@ -97,7 +102,8 @@ class Plugin(Frozen):
             PluginMissing: it is no volume plugin.
         """
         answer = self._post("/Plugin.Activate", None)
-        if "VolumeDriver" not in (answer.get("Implements") or ()):
+        offered = answer.get("Implements")
+        if not isinstance(offered, list) or "VolumeDriver" not in offered:
             raise PluginMissing(
                 f"plugin {self.name} does not implement VolumeDriver", remedy="name the socket of a volume plugin"
             )

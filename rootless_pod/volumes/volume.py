@@ -70,7 +70,7 @@ def create(
     name = new_name(name)
     if exist_ok and os.path.isdir(_directory(paths, name)):
         return read(paths, name)
-    staging = f"{paths.volumes}/.{name}.{os.getpid()}.{os.urandom(4).hex()}"
+    staging = _aside(paths, name)
     os.makedirs(f"{staging}/_data", mode=0o755)
     # Whatever the umask says: every user of the container has to get in.
     os.chmod(f"{staging}/_data", 0o755)  # noqa: S103
@@ -118,6 +118,11 @@ def _now_ns() -> int:
 
 def _directory(paths: Paths, name: str) -> str:
     return f"{paths.volumes}/{name}"
+
+
+def _aside(paths: Paths, name: str) -> str:
+    """Return a place for what is half made or half removed, as ``sweep`` knows it; a file's name has 255 bytes."""
+    return f"{paths.volumes}/.{name[:200]}.{os.getpid()}.{os.urandom(4).hex()}"
 
 
 def exists(paths: Paths, name: str) -> bool:
@@ -259,7 +264,7 @@ def remove(paths: Paths, name: str, *, used_by: Sequence[str] = ()) -> None:
             f"volume {name} is being used by the following container(s): {listed}",
             remedy=f"rpod volume rm --force {name}",
         )
-    aside = f"{paths.volumes}/.{name}.{os.getpid()}.{os.urandom(4).hex()}"
+    aside = _aside(paths, name)
     problem = None
     try:
         if os.path.exists(f"{_directory(paths, check_name(name))}/{_DRIVER}"):
@@ -312,12 +317,14 @@ def _delete_tree(path: str) -> None:
 
 
 def fill(paths: Paths, found: Volume, rootfs: str, target: str) -> Literal["copied", "absent", "kept"]:
-    """Copy what the image has at ``target`` into a volume that nobody used before.
+    """Copy what the image has at ``target`` into a volume that nobody filled before.
 
-    The copy is complete before it shows: ``_data`` is replaced by rename. Returns ``absent`` where the image has no
-    such directory (the volume stays empty), ``kept`` where the volume has content or another command was first.
+    The copy is complete beside ``_data`` before its files are moved there, so that a killed command's is made anew or
+    moved on. ``_data`` itself stays: a container that mounts it without a copy sees that very directory. Returns
+    ``absent`` where the image has no such directory (the volume stays empty), ``kept`` where the volume has content or
+    another command was first.
     """
-    from rootless_pod.volumes.copyup import copy_directory
+    from rootless_pod.volumes.copyup import copy_directory, move_entries
 
     directory = _directory(paths, found.name)
     try:
@@ -327,16 +334,21 @@ def fill(paths: Paths, found: Volume, rootfs: str, target: str) -> Literal["copi
             if not record.get("needs_copy_up"):
                 return "kept"
             outcome: Literal["copied", "absent", "kept"] = "kept"
-            if not os.listdir(found.path) and _copies_up(found):
-                staging = f"{directory}/.copying"
+            staging, complete = f"{directory}/.copying", f"{directory}/.copied"
+            if os.path.isdir(complete):
+                outcome = "copied"
+            elif not os.listdir(found.path) and _copies_up(found):
                 _delete_tree(staging)
                 os.mkdir(staging, 0o755)
                 outcome = "copied" if copy_directory(rootfs, target, staging) else "absent"
                 if outcome == "copied":
                     _give(found, staging)
-                    os.rename(staging, found.path)
+                    os.rename(staging, complete)
                 else:
                     os.rmdir(staging)
+            if outcome == "copied":
+                move_entries(complete, found.path)
+                _delete_tree(complete)
             write_record(f"{directory}/{_RECORD}", {**record, "needs_copy_up": False})
             return outcome
     except OSError as cause:

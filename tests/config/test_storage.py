@@ -73,6 +73,8 @@ def test_a_file_that_names_no_store_gives_none(tmp_path, text):
         ('[storage.options]\nadditionalimagestores = "/one"\n', "not a list"),
         ('[storage.options]\nadditionalimagestores = [1, "/one"]\n', "not a list"),
         ('[storage.options\nadditionalimagestores = ["/one"]\n', "not TOML"),
+        ("deep = " + "[" * 5000 + "]" * 5000, "not TOML"),
+        ("long = " + "9" * 5000, "not TOML"),
     ],
 )
 def test_a_file_that_is_wrong_is_refused_by_its_name(tmp_path, text, said):

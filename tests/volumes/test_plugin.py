@@ -72,6 +72,21 @@ def test_an_answer_that_is_no_json_object_is_a_failure_and_no_traceback(tmp_path
         answering(tmp_path, answer).find("v")
 
 
+@pytest.mark.parametrize("answer", [b'{"Volume": "v"}', b'{"Volume": {"Status": "good"}}', b'{"Volume": [1]}'])
+def test_a_volume_in_another_form_has_neither_place_nor_status(tmp_path: Path, answer: bytes) -> None:
+    found = answering(tmp_path, answer).find("v")
+    assert (found.mountpoint, found.status) == ("", {})
+
+
+def test_lists_in_another_form_are_empty(tmp_path: Path) -> None:
+    assert answering(tmp_path, b'{"Volumes": 3}').list_names() == []
+
+
+def test_one_that_says_in_another_form_what_it_is_is_none(tmp_path: Path) -> None:
+    with pytest.raises(PluginMissing, match="does not implement VolumeDriver"):
+        answering(tmp_path, b'{"Implements": 3}').activate()
+
+
 def test_a_plugin_for_something_else_is_none(tmp_path: Path) -> None:
     with pytest.raises(PluginMissing, match="does not implement VolumeDriver"):
         answering(tmp_path, b'{"Implements": ["NetworkDriver"]}').activate()

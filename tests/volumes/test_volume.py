@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import threading
 
 import pytest
@@ -138,6 +139,53 @@ def test_a_killed_copy_starts_again(paths, tmp_path):
     assert store.fill(paths, made, str(root), "/d") == "copied"
     assert sorted(os.listdir(made.path)) == ["file"]
     assert store.fill(paths, made, str(root), "/d") == "kept"
+
+
+def test_who_has_the_volume_already_sees_what_is_copied_into_it(paths, tmp_path):
+    root = tmp_path / "root"
+    (root / "d/sub").mkdir(parents=True)
+    (root / "d/sub/file").write_text("x")
+    (root / "d").chmod(0o1770)
+    made = store.create(paths, "v")
+    held = os.open(made.path, os.O_RDONLY | os.O_DIRECTORY)  # as the mount of a container with :nocopy
+    try:
+        assert store.fill(paths, made, str(root), "/d") == "copied"
+        assert os.listdir(held) == ["sub"]
+        assert os.fstat(held).st_mode & 0o7777 == 0o1770
+        os.close(os.open("more", os.O_WRONLY | os.O_CREAT, dir_fd=held))
+    finally:
+        os.close(held)
+    assert sorted(os.listdir(made.path)) == ["more", "sub"]
+    assert sorted(os.listdir(f"{paths.volumes}/v")) == ["_data", "lock", "volume.json"]
+
+
+def test_a_copy_whose_files_were_moved_in_part_goes_on_and_spares_what_came_meanwhile(paths, tmp_path):
+    made = store.create(paths, "v")
+    complete = f"{paths.volumes}/v/.copied"
+    os.makedirs(f"{complete}/sub")
+    for name, text in (("a", "image"), ("b", "image")):
+        (pathlib.Path(complete) / name).write_text(text)
+    pathlib.Path(made.path, "b").write_text("own")
+    pathlib.Path(made.path, "earlier").write_text("image")
+    assert store.fill(paths, made, str(tmp_path), "/d") == "copied"
+    assert sorted(os.listdir(made.path)) == ["a", "b", "earlier", "sub"]
+    assert pathlib.Path(made.path, "b").read_text() == "own"
+    assert not os.path.exists(complete)
+    assert not store.read(paths, "v").needs_copy_up
+
+
+def test_the_longest_name_is_made_and_removed(paths):
+    name = "n" * 253
+    store.create(paths, name)
+    assert store.names(paths) == [name]
+    store.remove(paths, name)
+    assert os.listdir(paths.volumes) == []
+
+
+def test_ids_that_nobody_can_have_are_refused_and_leave_nothing(paths):
+    with pytest.raises(Refused, match="cannot give the volume to 99999999999:0"):
+        store.create(paths, "v", driven={"driver": "local", "uid": 99999999999, "gid": 0})
+    assert os.listdir(paths.volumes) == []
 
 
 def test_a_copy_keeps_what_belongs_to_the_files(tmp_path):
