@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 CREATE_TIMEOUT_SECONDS = 240.0
+_LOOK_AFTER_SECONDS = 1.0
 _FIRST_FD = 3
 # Variables that name descriptors or sockets of ours: conmon would take them for its own.
 _NOT_INHERITED = ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
@@ -288,12 +289,23 @@ def _died(directory: str, doing: str) -> ProgramFailed:
 
 
 def _answer(fd: int, conmon_pid: int, doing: str) -> dict[str, Any]:
-    """Read one JSON line; empty at the end of file (conmon is gone)."""
+    """Read one JSON line; empty at the end of file (conmon is gone).
+
+    Where it takes long, it is looked after whether the runtime lives: conmon does not notice in every case.
+    """
     poller = select.poll()
     poller.register(fd, select.POLLIN)
-    if not poller.poll(CREATE_TIMEOUT_SECONDS * 1000):
-        _kill(conmon_pid)
-        raise TimedOut(f"cannot {doing}: conmon gave no answer within {CREATE_TIMEOUT_SECONDS:.0f} s")
+    waited, killed = 0.0, False
+    while not poller.poll(_LOOK_AFTER_SECONDS * 1000):
+        from rootless_pod.monitor.orphans import end_orphans
+
+        waited += _LOOK_AFTER_SECONDS
+        killed = end_orphans(conmon_pid) or killed
+        if waited >= CREATE_TIMEOUT_SECONDS:
+            _kill(conmon_pid)
+            raise TimedOut(f"cannot {doing}: conmon gave no answer within {CREATE_TIMEOUT_SECONDS:.0f} s")
+    if killed:
+        raise ProgramFailed(f"cannot {doing}: the runtime was killed")
     return _parse(os.read(fd, 1 << 18))
 
 

@@ -14,7 +14,7 @@ from rootless_pod.linux import procfs
 from rootless_pod.monitor import attach, conmon
 from rootless_pod.monitor.driver import MonitorRequest
 from rootless_pod.monitor.logfile import read_log
-from tests.monitor.world import belonging, copy, read_some, skip, until
+from tests.monitor.world import belonging, copy, read_some, skip, until, words_of
 
 CASES = {}
 
@@ -148,6 +148,33 @@ def a_monitor_whose_starter_was_killed_before_the_word_ends_by_itself(world):
     until(lambda: belonging(bundle) == [])
     assert world.runtime.state(container_id) is None
     assert not os.path.exists(f"{world.exits}/{container_id}")
+
+
+@case
+def a_runtime_killed_once_the_first_process_waits_is_told(world):
+    place = f"{world.base}/killed"
+    os.mkdir(place)
+    os.mkfifo(f"{place}/never")
+    with open(f"{place}/runtime", "w", encoding="ascii") as file:
+        # Reading is a builtin of the shell: no other process is there that holds conmon's pipes.
+        file.write(
+            "#!/bin/sh\n"
+            f'case " $* " in *" create "*) {world.runtime.path} "$@" || exit; : > {place}/made; read x < {place}/never;;'
+            f' *) exec {world.runtime.path} "$@";; esac\n'
+        )
+    os.chmod(f"{place}/runtime", 0o755)
+    container = world.container("sleep", "60", make=False, runtime_path=f"{place}/runtime")
+    killer = os.fork()
+    if killer == 0:
+        until(lambda: os.path.exists(f"{place}/made"))
+        (runtime,) = [pid for pid in belonging(container.bundle) if words_of(pid)[1] == f"{place}/runtime"]
+        os.kill(runtime, signal.SIGKILL)
+        os._exit(0)
+    began = time.monotonic()
+    assert "the runtime was killed" in raised(ProgramFailed, container.waiting.create).message
+    assert time.monotonic() - began < conmon.CREATE_TIMEOUT_SECONDS / 4
+    assert os.waitpid(killer, 0)[1] == 0
+    until(lambda: belonging(container.bundle) == [])
 
 
 @case

@@ -186,17 +186,18 @@ class Drain:
         return os.pread(self._file, size, 0)
 
 
-def belonging(bundle):
-    """Return the pids of the processes whose command line names ``bundle``."""
-    found = []
-    for pid in (name for name in os.listdir("/proc") if name.isdigit()):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                if bundle.encode() in file.read().split(b"\0"):
-                    found.append(int(pid))
-        except OSError:
-            continue
-    return found
+def words_of(pid):
+    """Return the command line of a process, () if it is gone."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return tuple(os.fsdecode(word) for word in file.read().split(b"\0"))
+    except OSError:
+        return ()
+
+
+def belonging(word):
+    """Return the pids of the processes whose command line has the word, such as their bundle."""
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if word in words_of(pid)]
 
 
 def until(condition, seconds=10.0):
