@@ -5,6 +5,8 @@ Source: podman-run(1), --network, --network-alias, --ip, --ip6, --mac-address; t
 
 from __future__ import annotations
 
+import os
+
 from rootless_pod.errors import Usage
 from rootless_pod.frozen import Frozen
 
@@ -50,6 +52,10 @@ def parse_networks(
             network = DEFAULT_NETWORK if one == "bridge" else one
             found[network] = _with_options(NetworkJoin(network=network), options.split(",") if options else [])
     joins = tuple(found.values())
+    interfaces = [one.interface for one in joins if one.interface]
+    twice = next((one for one in interfaces if interfaces.count(one) > 1), "")
+    if twice:
+        raise Usage(f"two networks ask for the interface {twice}", remedy="give each a name of its own")
     for option, value in (("--ip", ip), ("--ip6", ip6), ("--mac-address", mac)):
         if value and len(joins) != 1:
             raise Usage(
@@ -117,8 +123,10 @@ def _with_options(join: NetworkJoin, options: list[str]) -> NetworkJoin:
 
 
 def _interface(name: str, what: str) -> str:
-    if len(name) > _LONGEST_INTERFACE or "/" in name or name in (".", "..") or name.split() != [name]:
-        raise Usage(f"{what}: {name!r} can be no interface", remedy=f"use at most {_LONGEST_INTERFACE} characters")
+    # As the kernel: dev_valid_name() of net/core/dev.c; "%" would be a pattern, and "lo" is there.
+    long = len(os.fsencode(name)) > _LONGEST_INTERFACE
+    if long or set(name) & set("/:%") or name in (".", "..", "lo", "all", "default") or name.split() != [name]:
+        raise Usage(f"{what}: {name!r} can be no interface", remedy=f"use at most {_LONGEST_INTERFACE} letters")
     return name
 
 

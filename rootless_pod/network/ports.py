@@ -26,9 +26,12 @@ def resolve_ports(publish: tuple[PortMapping, ...]) -> tuple[PortMapping, ...]:
         Refused: the port is below what users may bind; the remedy is the sysctl.
         Usage: the host has no such address.
     """
+    rivals: dict[tuple[int, str], list[PortMapping]] = {}
+    for mapping in publish:
+        rivals.setdefault((mapping.host_port, mapping.protocol), []).append(mapping)
     for mapping in publish:
         if mapping.host_port:
-            _check_own(mapping, publish)
+            _check_own(mapping, rivals[mapping.host_port, mapping.protocol], publish)
             trouble = bind_trouble(mapping.host_ip, mapping.host_port, mapping.protocol)
             if trouble is not None:
                 raise _explain(trouble, mapping, publish)
@@ -49,8 +52,8 @@ def overlap(one: PortMapping, other: PortMapping) -> bool:
     )
 
 
-def _check_own(mapping: PortMapping, publish: tuple[PortMapping, ...]) -> None:
-    for other in publish:
+def _check_own(mapping: PortMapping, rivals: list[PortMapping], publish: tuple[PortMapping, ...]) -> None:
+    for other in rivals:
         if other is not mapping and overlap(mapping, other):
             raise Conflict(
                 f"host port {mapping.host_port}/{mapping.protocol} is published twice: {mapping} and {other}",

@@ -174,9 +174,12 @@ class Relay:
             self._answer(fd)
 
     def _target_address(self) -> str:
+        """Return the container's address (raises OSError where it has none: "" would be its loopback)."""
         now = time.monotonic()
         if not self._address or now - self._asked_at > _ADDRESS_KEPT_SECONDS:
             self._address, self._asked_at = self._target(), now
+        if not self._address:
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
         return self._address
 
     # --- tcp
@@ -205,8 +208,6 @@ class Relay:
 
     def _connect(self, port: int) -> _socket.socket:
         address = self._target_address()
-        if not address:
-            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
         family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
         sock = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK)
         failed = sock.connect_ex((address, port))

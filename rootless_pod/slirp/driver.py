@@ -137,7 +137,7 @@ class NetworkDriver(Protocol):
 def kill_helper(pid: int, started: int | None, number: int = 9) -> bool:
     """Send a signal (SIGKILL) to ``pid`` if it still is what started at ``started``; return whether it was.
 
-    The pidfd is opened before the start time is compared, so a reused pid is never hit.
+    The pidfd is opened before the start time is compared, so a reused pid is never hit. One of another user is none.
     """
     from rootless_pod.linux import signals
 
@@ -149,7 +149,7 @@ def kill_helper(pid: int, started: int | None, number: int = 9) -> bool:
         if not procfs.is_alive(pid, started):
             return False
         signals.send(pidfd, number)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         return False
     finally:
         os.close(pidfd)

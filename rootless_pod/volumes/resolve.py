@@ -260,7 +260,8 @@ def _overlay(request: MountRequest, mount: ResolvedMount, overlay_dir: str | Non
     if not request.upper:
         if overlay_dir is None:
             raise Refused(f"{request.where}: there is no place for the writes of an O mount here")
-        name = mount.target.strip("/").replace("/", "-")
+        # "/a/b" and "/a-b" are two places.
+        name = mount.target.strip("/").replace("%", "%25").replace("-", "%2D").replace("/", "-")
         upper, work = f"{overlay_dir}/{name}/upper", f"{overlay_dir}/{name}/work"
         for path in (upper, work):
             os.makedirs(path, mode=0o755, exist_ok=True)

@@ -41,6 +41,11 @@ def test_networks_are_joined_in_the_order_given_and_each_once(words, expected):
         (("one:mac=01:00:5e:00:00:01",), "a MAC address of many"),
         (("one:interface_name=sixteen-letters-",), "can be no interface"),
         (("one:interface_name=a/b",), "can be no interface"),
+        (("one:interface_name=a:b",), "can be no interface"),
+        (("one:interface_name=v%d",), "can be no interface"),
+        (("one:interface_name=lo",), "can be no interface"),
+        (("one:interface_name=ööööööööö",), "can be no interface"),
+        (("one:interface_name=lan0", "two:interface_name=lan0"), "two networks ask for the interface lan0"),
     ],
 )
 def test_what_can_not_be_meant_is_refused(words, error):

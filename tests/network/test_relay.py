@@ -192,6 +192,30 @@ def test_datagrams_come_back_to_whoever_sent_them_from_the_address_they_asked(re
             client.close()
 
 
+def test_without_an_address_nothing_leads_to_what_listens_on_the_loopback_only():
+    reading, writing = os.pipe()
+    relay = Relay(lambda: "")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inner, socket.create_server(("127.0.0.1", 0)) as stream:
+        inner.bind(("127.0.0.1", 0))
+        inner.settimeout(0.5)
+        port = free_port(socket.SOCK_DGRAM)
+        made = {"host_ip": "127.0.0.1", "host_port": port}
+        relay.listen(PortMapping(**made, container_port=inner.getsockname()[1], protocol="udp"))
+        relay.listen(PortMapping(**made, container_port=stream.getsockname()[1], protocol="tcp"))
+        running = threading.Thread(target=relay.run, args=(reading,))
+        running.start()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"x", ("127.0.0.1", port))
+            with pytest.raises(TimeoutError):
+                inner.recv(10)
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            assert client.recv(10) == b""
+        os.close(writing)
+        running.join(10)
+    relay.close()
+    os.close(reading)
+
+
 def test_ports_lead_to_the_first_ipv4_address_of_the_container(tmp_path):
     for network, interface, addresses in (
         ("b", "eth0", ["fd00::2/64"]),

@@ -200,6 +200,12 @@ def test_overlay_mounts_have_a_place_for_writes(paths, tmp_path):
         resolve([parse_volume(f"{lower}:/a/b:O")], paths=paths)
 
 
+def test_the_writes_of_two_overlays_never_lie_in_one_place(paths, tmp_path):
+    wanted = [parse_volume(f"{tmp_path}:{target}:O") for target in ("/a/b", "/a-b", "/a%2Db", "/a%b")]
+    mounts = resolve(wanted, paths=paths, overlay_dir=str(tmp_path / "o"))
+    assert len({option for mount in mounts for option in mount.options if option.startswith("upperdir=")}) == 4
+
+
 def test_globs_are_one_mount_each(paths, tmp_path):
     for name in ("a1", "a2", "b"):
         (tmp_path / name).touch()
