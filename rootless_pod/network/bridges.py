@@ -20,6 +20,8 @@ from rootless_pod.slirp.driver import MTU
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rootless_pod.linux.rtnetlink import Link
     from rootless_pod.network.definition import Network
     from rootless_pod.network.lease import Lease
@@ -44,9 +46,8 @@ def connect(shared_netns: str, container_netns: str, cables: tuple[Cable, ...], 
     Raises:
         HostUnready: the kernel lacks something; what was made goes with the container's namespace.
     """
-    shared, container = _open(shared_netns), _open(container_netns)
 
-    def work() -> None:
+    def work(shared: int, container: int) -> None:
         netns.enter(shared)
         with Routing() as routing:
             bridges = _make_bridges(routing, active)
@@ -58,13 +59,7 @@ def connect(shared_netns: str, container_netns: str, cables: tuple[Cable, ...], 
             for cable in cables:
                 _address(routing, cable)
 
-    try:
-        netns.in_thread(work)
-    except OSError as cause:
-        raise _unready(cause) from cause
-    finally:
-        os.close(shared)
-        os.close(container)
+    _inside(work, shared_netns, container_netns)
 
 
 def renew(shared_netns: str, active: tuple[Network, ...]) -> None:
@@ -73,20 +68,14 @@ def renew(shared_netns: str, active: tuple[Network, ...]) -> None:
     Raises:
         HostUnready: the kernel lacks something.
     """
-    shared = _open(shared_netns)
 
-    def work() -> None:
+    def work(shared: int) -> None:
         netns.enter(shared)
         with Routing() as routing:
             _make_bridges(routing, active)
         _lead_on(active)
 
-    try:
-        netns.in_thread(work)
-    except OSError as cause:
-        raise _unready(cause) from cause
-    finally:
-        os.close(shared)
+    _inside(work, shared_netns)
 
 
 def disconnect(container_netns: str, interface: str, left: tuple[Cable, ...] = ()) -> None:
@@ -94,9 +83,8 @@ def disconnect(container_netns: str, interface: str, left: tuple[Cable, ...] = (
 
     ``left`` are those that stay: they lead out now, if only the one that goes did.
     """
-    container = _open(container_netns)
 
-    def work() -> None:
+    def work(container: int) -> None:
         netns.enter(container)
         with Routing() as routing:
             found = routing.links().get(interface)
@@ -107,12 +95,8 @@ def disconnect(container_netns: str, interface: str, left: tuple[Cable, ...] = (
                 if cable.lease.interface in links:
                     _route(routing, links[cable.lease.interface].index, cable.network)
 
-    try:
-        netns.in_thread(work)
-    except OSError as cause:
-        raise _unready(cause) from cause
-    finally:
-        os.close(container)
+    if os.path.exists(container_netns):
+        _inside(work, container_netns)
 
 
 def active_networks(paths: Paths, *known: Network) -> tuple[Network, ...]:
@@ -124,7 +108,7 @@ def active_networks(paths: Paths, *known: Network) -> tuple[Network, ...]:
     found = []
     for name in leased_networks(paths):
         try:
-            found.append(given.get(name) or definitions.find(name))
+            found.append(given.get(name) or definitions.read(name))
         except RpodError as cause:
             log.debug(cause.message)
     return tuple(found)
@@ -135,8 +119,22 @@ def mtu_of(network: Network) -> int:
     return network.mtu or MTU
 
 
-def _open(path: str) -> int:
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _inside(work: Callable[..., None], *paths: str) -> None:
+    """Do ``work`` in a thread that it may lead into the namespaces at ``paths``; it gets a descriptor of each.
+
+    Raises:
+        HostUnready: one is gone, or the kernel lacks something.
+    """
+    opened: list[int] = []
+    try:
+        for path in paths:
+            opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # noqa: PERF401 - closed below after a failure
+        netns.in_thread(lambda: work(*opened))
+    except OSError as cause:
+        raise _unready(cause) from cause
+    finally:
+        for fd in opened:
+            os.close(fd)
 
 
 def _unready(cause: OSError) -> HostUnready:
