@@ -72,7 +72,9 @@ def create(
     labels: Mapping[str, str] | None = None,
     replace: bool = False,
 ) -> Secret:
-    """Keep a secret. After a failure, or a kill before the name is taken, there is none of this name.
+    """Keep a secret. After a failure, or a kill before the name is taken, there is none of this name, or the former.
+
+    With ``replace`` the former one's driver may fail to delete it; the new one is there all the same.
 
     Raises:
         Usage: the name, the size, the driver or its options are wrong.
@@ -110,8 +112,11 @@ def create(
             _forget(paths, secret.id)
             raise
         if before is not None:
+            # The old one goes when the new one is there: a kill in between leaves it to the next sweep.
+            names.hand_over(paths.names("secrets"), name, secret.id)
             remove(paths, before, locked=True)
-        names.reserve(paths.names("secrets"), name, secret.id, objects=_root(paths))
+        else:
+            names.reserve(paths.names("secrets"), name, secret.id, objects=_root(paths))
     return secret
 
 
@@ -195,8 +200,10 @@ def names_of_all(paths: Paths) -> tuple[str, ...]:
 
 def forget_damaged(paths: Paths, name: str) -> str:
     """Remove a secret whose record can't be read, and its data where that is a file of the store; return its id."""
-    secret_id = names.owner(paths.names("secrets"), name) or ""
     with _lock(paths):
+        secret_id = names.owner(paths.names("secrets"), name)
+        if secret_id is None:
+            return ""  # another command was faster
         open_driver("file", {"path": f"{_root(paths)}/filedriver"}).delete(secret_id)
         names.release(paths.names("secrets"), name, secret_id)
         _forget(paths, secret_id)

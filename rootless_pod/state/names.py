@@ -67,6 +67,16 @@ def _drop(directory: str, name: str, holder: str | None) -> None:
             os.unlink(path)
 
 
+def hand_over(directory: str, name: str, owner_id: str) -> None:
+    """Give ``name`` to ``owner_id`` in one step, whoever has it: at no moment it is nobody's."""
+    with Lock(f"{directory}.lock"):
+        made = f"{directory}.next"
+        if os.path.lexists(made):
+            os.unlink(made)  # of a command that was killed
+        os.symlink(owner_id, made)
+        os.rename(made, f"{directory}/{name}")
+
+
 def release(directory: str, name: str, owner_id: str) -> None:
     """Give ``name`` back if ``owner_id`` holds it; idempotent."""
     if owner(directory, name) == owner_id:

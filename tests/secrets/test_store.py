@@ -100,6 +100,7 @@ def test_a_damaged_record_hides_no_other_and_can_be_removed(paths: Paths) -> Non
     with pytest.raises(Corrupt):
         store.find(paths, "bad")
     assert store.forget_damaged(paths, "bad") == bad.id
+    assert store.forget_damaged(paths, "bad") == ""
     assert not [path for path in files(paths) if bad.id in path]
     assert store.names_of_all(paths) == ("kept",)
 
@@ -128,6 +129,18 @@ def test_the_shell_driver_calls_the_users_commands(paths: Paths, tmp_path: Path)
     assert store.read_data(made) == b"a\0b"
     store.remove(paths, made)
     assert os.listdir(tmp_path / "kept") == []
+
+
+def test_a_kill_while_a_secret_is_replaced_leaves_one_of_the_two_whole(paths: Paths, tmp_path: Path) -> None:
+    deadly = {**shell(tmp_path / "kept"), "delete": f"rm {tmp_path}/kept/$SECRET_ID; kill -9 $PPID"}
+    store.create(paths, "one", b"old", driver="shell", options=deadly)
+    child = os.fork()
+    if child == 0:
+        store.create(paths, "one", b"new", replace=True)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
+    assert store.read_data(store.find(paths, "one")) == b"new"
+    assert [one.name for one in store.list_secrets(paths)] == ["one"]
 
 
 def test_a_driver_that_fails_keeps_and_loses_nothing(paths: Paths, tmp_path: Path) -> None:
