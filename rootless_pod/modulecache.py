@@ -38,6 +38,8 @@ _HEAD = 16
 """Bytes the file begins with: the length of the index behind them, and that of the whole file."""
 _TOGETHER = -1
 """Stands for a module's place in the file where its code is in the piece that all runs read."""
+INSIDE = "_RPOD_INSIDE"
+"""The variable by which a program that rpod starts in its user namespace knows that it is there."""
 _NOUNS = frozenset({"container", "pod"})
 
 
@@ -237,17 +239,33 @@ def _private(path: str, flags: int) -> int:
 _installed: ModuleCache | None = None
 
 
+def runtime_uid() -> int:
+    """Return the id that runtime directories are named by: the user's outside, where ``rpod unshare`` makes it 0."""
+    uid = os.getuid()
+    if uid or INSIDE not in os.environ:
+        return uid
+    try:
+        fd = os.open("/proc/self/uid_map", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return uid
+    try:
+        ranges = [line.split() for line in os.read(fd, 4096).splitlines()]
+    finally:
+        os.close(fd)
+    return next((int(outside) for inside, outside, _size in ranges if inside == b"0"), uid)
+
+
 def private_directory(*, make: bool = False) -> str:
     """Return the runtime directory rpod chooses by itself, if it is there already and nobody else's; or "".
 
     With ``make`` one that is missing is made.
     """
-    uid = os.getuid()
+    uid, name = os.getuid(), runtime_uid()
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     places = (
         f"{runtime}/rootless-pod" if runtime else "",
-        f"/run/user/{uid}/rootless-pod",
-        f"/dev/shm/rpod-{uid}",  # noqa: S108 - owner and mode are checked
+        f"/run/user/{name}/rootless-pod",
+        f"/dev/shm/rpod-{name}",  # noqa: S108 - owner and mode are checked
     )
     for directory in places:
         try:

@@ -10,6 +10,7 @@ import os
 
 from rootless_pod.errors import HostUnready
 from rootless_pod.frozen import Frozen
+from rootless_pod.modulecache import runtime_uid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -226,14 +227,14 @@ def _mark(root: str) -> None:
     os.close(fd)
 
 
-def _runroot_candidates(uid: int) -> Iterator[tuple[str, str]]:
+def _runroot_candidates(name: int) -> Iterator[tuple[str, str]]:
     given = os.environ.get("XDG_RUNTIME_DIR")
     if given and given.startswith("/"):
         yield given, f"{given}/rootless-pod"
-    if given != f"/run/user/{uid}":
-        yield f"/run/user/{uid}", f"/run/user/{uid}/rootless-pod"
-    yield "/dev/shm", f"/dev/shm/rpod-{uid}"  # noqa: S108 - owner and mode are checked
-    yield "/tmp", f"/tmp/rpod-{uid}"  # noqa: S108 - owner and mode are checked
+    if given != f"/run/user/{name}":
+        yield f"/run/user/{name}", f"/run/user/{name}/rootless-pod"
+    yield "/dev/shm", f"/dev/shm/rpod-{name}"  # noqa: S108 - owner and mode are checked
+    yield "/tmp", f"/tmp/rpod-{name}"  # noqa: S108 - owner and mode are checked
 
 
 def _owned_private_directory(path: str, uid: int) -> bool:
@@ -257,7 +258,7 @@ def _owned_private_directory(path: str, uid: int) -> bool:
 
 def _choose_runroot(uid: int) -> tuple[str, str]:
     given = os.environ.get("XDG_RUNTIME_DIR")
-    for parent, path in _runroot_candidates(uid):
+    for parent, path in _runroot_candidates(runtime_uid()):
         shared = parent.endswith(("/shm", "/tmp"))  # noqa: S108 - owner and mode are tested
         if (shared or _belongs_to(parent, uid)) and _owned_private_directory(path, uid):
             reason = "" if given == parent else f"XDG_RUNTIME_DIR is {_fault(given, uid)}; using {path}"

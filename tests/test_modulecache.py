@@ -157,3 +157,23 @@ def test_the_three_trees_used_last_keep_theirs(package: Path, tmp_path: Path) ->
     own = {name for name in files_in(package) if name not in trees}
     assert len(own) == 2
     assert files_in(package) - own == {trees[0], trees[1], trees[8], trees[9]}
+
+
+@pytest.mark.kernel
+def test_runtime_directories_have_the_users_id_in_a_shell_of_unshare_too(tmp_path):
+    if os.getuid() == 0:
+        pytest.skip("to be run without root")
+    words = (
+        "from rootless_pod.modulecache import private_directory\n"
+        "from rootless_pod.paths import find_paths\n"
+        "print(find_paths('/nowhere').runroot, private_directory())\n"
+    )
+    environment = {"PYTHONPATH": ":".join(sys.path), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+
+    def said(*before, **more):
+        argv = [*before, sys.executable, "-c", words]
+        return subprocess.run(argv, env=environment | more, capture_output=True, text=True, check=True).stdout
+
+    outside = said()
+    assert str(os.getuid()) in outside
+    assert said("unshare", "-Ur", _RPOD_INSIDE="1") == outside

@@ -11,6 +11,7 @@ import os
 from rootless_pod import log
 from rootless_pod.errors import HostUnready
 from rootless_pod.linux import namespaces, procfs
+from rootless_pod.modulecache import INSIDE
 from rootless_pod.state.lock import Lock
 from rootless_pod.userns.idmap import IdMap, IdRange, parse_map
 from rootless_pod.userns.pause import UserNamespace, living_containers, living_members, read_pause
@@ -18,8 +19,6 @@ from rootless_pod.userns.pause import UserNamespace, living_containers, living_m
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless_pod.paths import Paths
-
-_INSIDE = "_RPOD_INSIDE"
 
 
 def enter(paths: Paths) -> UserNamespace:
@@ -37,7 +36,7 @@ def enter(paths: Paths) -> UserNamespace:
         namespace = read_pause(paths)
         if namespace is not None and _join(namespace.pid, namespace.started):
             return namespace
-        if os.environ.get(_INSIDE) == str(_own_namespace()):
+        if os.environ.get(INSIDE) == str(_own_namespace()):
             return _adopt(paths, os.getpid(), procfs.start_time(os.getpid()) or 0)
         return _adopt_living(paths) or _make(paths)
 
@@ -65,7 +64,7 @@ def hold(paths: Paths, namespace: UserNamespace) -> None:
 
 def leave_mark(environment: dict[str, str]) -> dict[str, str]:
     """Return ``environment`` with the mark by which a command started inside knows that it need not enter again."""
-    return {**environment, _INSIDE: str(_own_namespace())}
+    return {**environment, INSIDE: str(_own_namespace())}
 
 
 def _own_namespace() -> int:
