@@ -136,6 +136,8 @@ def _report_full_disk(cause: OSError) -> int:
         return report(Usage("the working directory is deleted, or not yours to enter", remedy="go to another: cd"))
     if cause.errno not in (errno.ENOSPC, errno.EDQUOT) or cause.strerror != os.strerror(cause.errno):
         return _report_bug()
+    if not cause.filename and _flushed(0):
+        return 125  # it was the output
     where = f" ({cause.filename})" if cause.filename else ""
     remedy = "free space below your store or your runtime directory; where they are: rpod info"
     return report(HostUnready(f"{cause.strerror.lower()}{where}", remedy=remedy))
@@ -169,6 +171,20 @@ def _forget_stdout() -> int:
     return 141
 
 
+def _flushed(code: int) -> int:
+    """Write what is left for stdout; return ``code``, or another where it can't be written (which is said once)."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        return _forget_stdout()
+    except OSError as cause:
+        _forget_stdout()
+        remedy = "free space where it goes, or send it elsewhere"
+        return report(HostUnready(f"cannot write the output: {(cause.strerror or '').lower()}", remedy=remedy))
+    return code
+
+
 def main(argv: Sequence[str]) -> int:
     """Run one command line and say what went wrong; return the exit code."""
     try:
@@ -176,8 +192,7 @@ def main(argv: Sequence[str]) -> int:
             from rootless_pod.commands.typer_app import complete
 
             return complete(argv)
-        code = dispatch(argv)
-        sys.stdout.flush()
+        code = _flushed(dispatch(argv))
     except RpodError as error:
         code = report(error)
     except KeyboardInterrupt:
@@ -191,6 +206,16 @@ def main(argv: Sequence[str]) -> int:
     except Exception:
         code = _report_bug()
     return code
+
+
+def _open_streams() -> None:
+    """Put /dev/null where our caller closed stdin, stdout or stderr: the next file opened would be taken for it."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number is this one
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
 
 
 def _keep_descriptors() -> None:
@@ -215,16 +240,13 @@ def entry() -> NoReturn:
     Taking the interpreter apart costs milliseconds (30 after a pull) and does nothing for us: only threads are waited
     for, and what asked to be called at exit is called, as the interpreter would.
     """
+    _open_streams()
     _keep_descriptors()
     code = main(sys.argv[1:])
     if "threading" in sys.modules:
         sys.modules["threading"]._shutdown()  # noqa: SLF001 - what the interpreter itself calls first
     if "atexit" in sys.modules:
         sys.modules["atexit"]._run_exitfuncs()  # noqa: SLF001 - and then
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        code = _forget_stdout()
+    code = _flushed(code)
     modulecache.save()
     os._exit(code)

@@ -36,3 +36,32 @@ def test_descriptors_that_are_asked_for_reach_the_command(img):
     os.close(write_end)
     assert os.read(read_end, 10) == b"hi\n"
     os.close(read_end)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_the_caller_closed_is_as_good_as_empty(img, closed):
+    def run(*words):
+        script = f'exec "$@" {closed}'
+        return subprocess.run(
+            ["bash", "-c", script, "bash", *img.argv(*words)], env=img.env, capture_output=True, timeout=60
+        )
+
+    for words in (
+        ("ps", "-a"),
+        ("run", "--rm", "-i", "--network", "none", "host", "--", "sh", "-c", "cat; echo hi; echo ho >&2"),
+    ):
+        done = run(*words)
+        assert done.returncode == 0, done.stderr
+        assert (done.stdout == b"") == (">&-" in closed.split()), done.stdout
+        assert b"Traceback" not in done.stderr
+    assert run("run", "--rm", "--network", "none", "host", "--", "sh", "-c", "exit 7").returncode == 7
+
+
+@pytest.mark.parametrize("words", [("ps",), ("run", "--help"), ("info",), ("images",)])
+def test_output_that_cannot_be_written_is_said_once(img, words):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(img.argv(*words), env=img.env, stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 125
+    said = done.stderr.decode()
+    assert said.startswith("Error: cannot write the output: no space left on device\n"), said
+    assert len(said.splitlines()) == 2
