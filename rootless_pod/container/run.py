@@ -112,6 +112,16 @@ def _discard(context: Context, config: ContainerConfig) -> None:
         return
 
 
+def _end_unread(context: Context, config: ContainerConfig) -> None:
+    """Stop and remove a ``--rm`` container whose output nobody reads any more, as podman does."""
+    from rootless_pod.container.remove import remove
+
+    try:
+        remove(context, config.id, force=True, volumes=True)
+    except NotFound:
+        return
+
+
 def stay(
     context: Context, config: ContainerConfig, started: Started, foreground: Foreground, watch: SignalWatch | None
 ) -> int:
@@ -133,6 +143,9 @@ def stay(
     if how == attach.DETACHED:
         return 0
     if how == attach.BROKEN_PIPE:
+        if config.request.auto_remove:
+            # Nobody reads it and nobody is to clean up after it: what goes on for ever would do so unseen.
+            _end_unread(context, config)
         return BROKEN_PIPE_EXIT_CODE
     return _put_away(context, config, started)
 

@@ -67,7 +67,7 @@ class Waiting:
             self._pairs.close()
             raise
 
-    def create(self) -> Monitored:
+    def create(self, *, timeout_seconds: float = CREATE_TIMEOUT_SECONDS) -> Monitored:
         """Have the container of the bundle created; its process waits for ``Runtime.start``.
 
         After a failure there is no conmon, no container and no exit file; ``conmon.log`` and ``oci-log`` stay behind.
@@ -76,14 +76,16 @@ class Waiting:
             NotFound: the command does not exist (exit code 127).
             Refused, ProgramFailed: it cannot be executed or the runtime failed (exit code 126).
             HostUnready: the runtime refuses the host.
-            TimedOut: no answer within ``CREATE_TIMEOUT_SECONDS``; conmon was killed.
+            TimedOut: no answer within ``timeout_seconds``; conmon was killed.
         """
         request = self._request
         try:
-            self._process.let_go()
+            self._process.let_go(timeout_seconds)
             conmon_pid = _read_pid(f"{request.bundle}/conmon.pid")
             doing = f"create container {request.container_id[:12]}"
-            pid = _container_pid(self._pairs, request.bundle, request.runtime_path, conmon_pid, doing)
+            pid = _container_pid(
+                self._pairs, request.bundle, request.runtime_path, conmon_pid, doing, timeout_seconds=timeout_seconds
+            )
         finally:
             self._pairs.close()
         return Monitored(pid=pid, conmon_pid=conmon_pid, conmon_started=procfs.start_time(conmon_pid))
@@ -230,14 +232,19 @@ class _Process:
             os.close(null)
         pairs.close_theirs()
 
-    def let_go(self) -> None:
+    def let_go(self, timeout_seconds: float = CREATE_TIMEOUT_SECONDS) -> None:
         """Give it the byte it waits for, and return when it has forked away."""
         try:
             os.write(self._start_fd, b"x")
         except BrokenPipeError:
             pass  # it ended by itself: its code and its words say why
         pid, self._pid = self._pid, 0
+        in_time = _has_ended(pid, timeout_seconds)
+        if not in_time:
+            _kill(pid)
         code = programs.wait(pid)
+        if not in_time:
+            raise TimedOut(f"conmon did not begin within {timeout_seconds:.0f} s (ran: {' '.join(self._argv)})")
         if code != 0:
             words = _last_lines(self._log)
             raise ProgramFailed(f"conmon failed: {words or f'exit code {code}'} (ran: {' '.join(self._argv)})")
@@ -250,9 +257,28 @@ class _Process:
             programs.wait(pid)
 
 
-def _container_pid(pairs: _Pairs, directory: str, runtime_path: str, conmon_pid: int, doing: str) -> int:
+def _has_ended(pid: int, timeout_seconds: float) -> bool:
+    """Wait until our child ``pid`` has ended, at most so long; it is not reaped."""
+    handle = os.pidfd_open(pid)
+    try:
+        poller = select.poll()
+        poller.register(handle, select.POLLIN)
+        return bool(poller.poll(timeout_seconds * 1000))
+    finally:
+        os.close(handle)
+
+
+def _container_pid(
+    pairs: _Pairs,
+    directory: str,
+    runtime_path: str,
+    conmon_pid: int,
+    doing: str,
+    *,
+    timeout_seconds: float = CREATE_TIMEOUT_SECONDS,
+) -> int:
     """Wait for the runtime's answer and return the process's pid."""
-    answer = _answer(pairs.ours["_OCI_SYNCPIPE"], conmon_pid, doing)
+    answer = _answer(pairs.ours["_OCI_SYNCPIPE"], conmon_pid, doing, timeout_seconds)
     pid = int(answer.get("data", -1))
     if pid > 0:
         return pid
@@ -288,22 +314,23 @@ def _died(directory: str, doing: str) -> ProgramFailed:
     return ProgramFailed(f"cannot {doing}: conmon ended without an answer{': ' + words if words else ''}")
 
 
-def _answer(fd: int, conmon_pid: int, doing: str) -> dict[str, Any]:
+def _answer(fd: int, conmon_pid: int, doing: str, timeout_seconds: float = CREATE_TIMEOUT_SECONDS) -> dict[str, Any]:
     """Read one JSON line; empty at the end of file (conmon is gone).
 
     Where it takes long, it is looked after whether the runtime lives: conmon does not notice in every case.
     """
     poller = select.poll()
     poller.register(fd, select.POLLIN)
+    step_seconds = min(_LOOK_AFTER_SECONDS, timeout_seconds)
     waited, killed = 0.0, False
-    while not poller.poll(_LOOK_AFTER_SECONDS * 1000):
+    while not poller.poll(step_seconds * 1000):
         from rootless_pod.monitor.orphans import end_orphans
 
-        waited += _LOOK_AFTER_SECONDS
+        waited += step_seconds
         killed = end_orphans(conmon_pid) or killed
-        if waited >= CREATE_TIMEOUT_SECONDS:
+        if waited >= timeout_seconds:
             _kill(conmon_pid)
-            raise TimedOut(f"cannot {doing}: conmon gave no answer within {CREATE_TIMEOUT_SECONDS:.0f} s")
+            raise TimedOut(f"cannot {doing}: conmon gave no answer within {timeout_seconds:.0f} s")
     if killed:
         raise ProgramFailed(f"cannot {doing}: the runtime was killed")
     return _parse(os.read(fd, 1 << 18))
@@ -322,6 +349,8 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 def _kill(pid: int) -> None:
+    if pid <= 0:
+        return  # it wrote no pid; kill(2) would take 0 for our own process group
     try:
         os.kill(pid, 9)
     except ProcessLookupError:

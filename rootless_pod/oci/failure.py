@@ -14,6 +14,7 @@ COMMAND_NOT_FOUND = 127
 
 _NOT_FOUND = ("executable file not found", "no such file or directory", "not found in $path")
 _NOT_ALLOWED = ("permission denied", "operation not permitted", "is a directory", "exec format error")
+_MOUNT_REMEDY = "mount a file over a file and a directory over a directory: look which of them the image has there"
 _ERROR_LEVELS = ("error", "fatal", "panic")
 # What runtimes say before they come to the point.
 _PREAMBLES = (
@@ -83,6 +84,8 @@ def failure_of(message: str, *, runtime: str, doing: str, command: str | None = 
     host = _host_failure(text, lower, runtime=runtime, doing=doing)
     if host is not None:
         return host
+    if "a directory" in lower and ("mount `" in lower or "error mounting" in lower):
+        return Refused(f"cannot {doing}: {text}", remedy=_MOUNT_REMEDY, exit_code=CANNOT_INVOKE)
     command = command_in(text) or (command if lower.startswith(("open executable", "executable path")) else None)
     if any(phrase in lower for phrase in _NOT_FOUND):
         if command is None:

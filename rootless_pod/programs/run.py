@@ -44,7 +44,7 @@ def spawn(
     not named are ``/dev/null``, ours, ours. All else is closed (every descriptor of ours is close-on-exec).
 
     Raises:
-        HostUnready: the program is not installed.
+        HostUnready: the program is not installed, or the kernel can't run it.
     """
     path = find_program(argv[0])
     if path is None:
@@ -79,6 +79,13 @@ def spawn(
             setsigmask=(),
             setsid=new_session,
         )
+    except OSError as cause:
+        import errno
+
+        # ENOENT: it is there, but what its first line names is not.
+        if cause.errno not in (errno.ENOEXEC, errno.EACCES, errno.ENOENT, errno.ELIBBAD):
+            raise
+        raise HostUnready(f"{path} can't be run: {cause.strerror}", remedy=f"install {argv[0]} anew") from cause
     finally:
         for fd in temporary:
             os.close(fd)

@@ -39,9 +39,10 @@ _FLAGS = frozenset(
         "notmpcopyup",
     ]
 )
+_BIND_KEYS = ("bind-propagation", "bind-nonrecursive", "relabel", "consistency", "z", "Z", *PROPAGATION)
 _OWN_KEYS = {
-    "bind": ("bind-propagation", "bind-nonrecursive", "relabel", "consistency"),
-    "glob": ("bind-propagation", "bind-nonrecursive", "relabel", "consistency"),
+    "bind": _BIND_KEYS,
+    "glob": _BIND_KEYS,
     "volume": ("volume-nocopy", "volume-opt", "subpath", "consistency"),
     "image": (),
     "tmpfs": ("tmpfs-size", "tmpfs-mode", "size", "mode", "uid", "gid", "consistency"),
@@ -139,6 +140,8 @@ def _image(source: str, target: str, values: dict[str, str], where: str) -> volu
 
 def _bound(kind: str, source: str, target: str, values: dict[str, str], where: str) -> volumes.MountRequest:
     if kind == "volume" and source:
+        if "/" in source:
+            raise Usage(f"{where}: {source!r} is a path, not a volume's name", remedy="add type=bind to mount a path")
         check_name(source)
     elif kind != "volume" and not source:
         raise Usage(f"{where}: must set a source for a mount of type {kind}")
@@ -148,6 +151,7 @@ def _bound(kind: str, source: str, target: str, values: dict[str, str], where: s
         if propagation not in PROPAGATION:
             raise Usage(f"{where}: invalid bind-propagation {propagation!r}")
         words.append(propagation)
+    words += [key for key in values if key in PROPAGATION]
     if values.get("bind-nonrecursive", "false").lower() in ("true", "1"):
         words.append("bind")
     if values.get("relabel", "shared") not in ("shared", "private"):
@@ -164,7 +168,7 @@ def _bound(kind: str, source: str, target: str, values: dict[str, str], where: s
 
 
 def _made(kind: str, source: str, target: str, values: dict[str, str], where: str) -> volumes.MountRequest:
-    if source and kind != "tmpfs":
+    if source:
         raise Usage(f"{where}: a mount of type {kind} has no source")
     words = [word for word in _words(values) if word != "U"]
     chown = values.get("U", "false").lower() in ("true", "1")

@@ -65,3 +65,13 @@ def test_output_that_cannot_be_written_is_said_once(img, words):
     said = done.stderr.decode()
     assert said.startswith("Error: cannot write the output: no space left on device\n"), said
     assert len(said.splitlines()) == 2
+
+
+def test_a_container_nobody_reads_any_more_goes_with_rm(img):
+    words = img.argv("run", "--rm", "--stop-timeout", "0", "--network", "none", "host", "--", "yes")
+    done = subprocess.run(
+        ["bash", "-c", '"$@" | head -1; exit ${PIPESTATUS[0]}', "bash", *words],
+        env=img.env, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (141, b"y\n"), done.stderr
+    assert img("ps", "-aq") == ""

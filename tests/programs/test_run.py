@@ -58,6 +58,15 @@ def test_a_program_that_is_not_there_says_so_and_leaks_nothing():
     assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
+@pytest.mark.parametrize("content", [b"garbage\n", b"#!/nowhere/sh\n"])
+def test_a_program_the_kernel_can_t_run_is_the_host_s_fault(tmp_path, content):
+    program = tmp_path / "program"
+    program.write_bytes(content)
+    program.chmod(0o755)
+    with pytest.raises(HostUnready, match="program can't be run"):
+        run([str(program)])
+
+
 def test_a_signal_is_a_negative_code():
     assert run(["sh", "-c", "kill -9 $$"]).code == -signal.SIGKILL
 

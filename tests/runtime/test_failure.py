@@ -61,6 +61,23 @@ def test_a_failed_mount_is_not_blamed_on_the_command():
     assert "command" not in error.message
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "mount `/src/file` to `app`: Not a directory",
+        (
+            'error mounting "/src/file" to rootfs at "/app": mount /src/file:/app (via /proc/self/fd/6), flags: 0x5000:'
+            " not a directory"
+        ),
+    ],
+)
+def test_a_file_mounted_over_a_directory_has_a_remedy_of_its_own(words):
+    error = failure_of(words, runtime="crun", doing="create container abc", command="sh")
+    assert error.exit_code == 126
+    assert error.remedy is not None
+    assert "a file over a file" in error.remedy
+
+
 def test_the_last_error_of_the_log_counts():
     log = '{"level":"warning","msg":"w"}\n{"level":"error","msg":"first"}\n{"msg":"runc create failed: second.","level":"error"}\n{"level":"info","msg":"i"}\n'
     assert last_message(log) == "second"

@@ -86,6 +86,8 @@ def test_bad_volumes_are_refused(text, words):
     [
         ("type=bind,src=/etc,dst=/t,ro=true,bind-propagation=rslave", "bind", "/etc", ("ro", "rslave", "rbind")),
         ("type=bind,source=/etc,target=/t,readonly=false", "bind", "/etc", ("rw", "rprivate", "rbind")),
+        ("type=bind,src=/etc,dst=/t,z,rshared", "bind", "/etc", ("rshared", "rw", "rbind")),
+        ("type=bind,src=/etc,dst=/t,Z,ro", "bind", "/etc", ("ro", "rprivate", "rbind")),
         ("type=tmpfs,dst=/t,tmpfs-size=1m", "tmpfs", "",
          ("size=1m", "rw", "rprivate", "nosuid", "nodev", "tmpcopyup")),
         ("type=tmpfs,destination=/t,notmpcopyup,tmpfs-mode=700,noexec", "tmpfs", "",
@@ -112,6 +114,9 @@ def test_mount_keys_have_many_names(text, kind, source, options):
         ("type=bind,src=/x,dst=/y,foo=1", "foo: invalid mount option"),
         ("type=bind,src=/x,dst=/y,ro=maybe", "truth value"),
         ("type=bind,src=/x,dst=/y,bind-propagation=up", "bind-propagation"),
+        ("type=tmpfs,src=/x,dst=/y", "has no source"),
+        ("type=volume,dst=/y,z", "z: invalid mount option"),
+        ("src=/x,dst=/y", "is a path"),
         ("type=tmpfs,dst=/y,tmpfs-mode=9", "invalid mode"),
         ("type=tmpfs,dst=/y,tmpfs-size=big", "invalid size"),
         ("type=artifact,src=x,dst=/y", "not supported"),
