@@ -83,9 +83,8 @@ class Waiting:
             self._process.let_go(timeout_seconds)
             conmon_pid = _read_pid(f"{request.bundle}/conmon.pid")
             doing = f"create container {request.container_id[:12]}"
-            pid = _container_pid(
-                self._pairs, request.bundle, request.runtime_path, conmon_pid, doing, timeout_seconds=timeout_seconds
-            )
+            answer = _answer(self._pairs.ours["_OCI_SYNCPIPE"], conmon_pid, doing, timeout_seconds)
+            pid = _container_pid(answer, request.bundle, request.runtime_path, doing)
         finally:
             self._pairs.close()
         return Monitored(pid=pid, conmon_pid=conmon_pid, conmon_started=procfs.start_time(conmon_pid))
@@ -165,7 +164,8 @@ def start_exec(request: ExecRequest, conmon_path: str) -> ExecSession:
             if request.terminal and request.size is not None:
                 attach.resize(request.directory, *request.size)
             os.write(pairs.ours["_OCI_STARTPIPE"], b"x")
-        pid = _container_pid(pairs, request.directory, request.runtime_path, conmon_pid, doing)
+        answer = _answer(pairs.ours["_OCI_SYNCPIPE"], conmon_pid, doing)
+        pid = _container_pid(answer, request.directory, request.runtime_path, doing)
     except BaseException:
         if attachment is not None:
             attachment.close()
@@ -238,13 +238,11 @@ class _Process:
             os.write(self._start_fd, b"x")
         except BrokenPipeError:
             pass  # it ended by itself: its code and its words say why
-        pid, self._pid = self._pid, 0
-        in_time = _has_ended(pid, timeout_seconds)
-        if not in_time:
-            _kill(pid)
-        code = programs.wait(pid)
-        if not in_time:
+        if not programs.ends_within(self._pid, timeout_seconds):
+            self.kill()
             raise TimedOut(f"conmon did not begin within {timeout_seconds:.0f} s (ran: {' '.join(self._argv)})")
+        pid, self._pid = self._pid, 0
+        code = programs.wait(pid)
         if code != 0:
             words = _last_lines(self._log)
             raise ProgramFailed(f"conmon failed: {words or f'exit code {code}'} (ran: {' '.join(self._argv)})")
@@ -257,30 +255,9 @@ class _Process:
             programs.wait(pid)
 
 
-def _has_ended(pid: int, timeout_seconds: float) -> bool:
-    """Wait until our child ``pid`` has ended, at most so long; it is not reaped."""
-    handle = os.pidfd_open(pid)
-    try:
-        poller = select.poll()
-        poller.register(handle, select.POLLIN)
-        return bool(poller.poll(timeout_seconds * 1000))
-    finally:
-        os.close(handle)
-
-
-def _container_pid(
-    pairs: _Pairs,
-    directory: str,
-    runtime_path: str,
-    conmon_pid: int,
-    doing: str,
-    *,
-    timeout_seconds: float = CREATE_TIMEOUT_SECONDS,
-) -> int:
-    """Wait for the runtime's answer and return the process's pid."""
-    answer = _answer(pairs.ours["_OCI_SYNCPIPE"], conmon_pid, doing, timeout_seconds)
-    pid = int(answer.get("data", -1))
-    if pid > 0:
+def _container_pid(answer: dict[str, Any], directory: str, runtime_path: str, doing: str) -> int:
+    """Return the pid in the runtime's answer."""
+    if (pid := int(answer.get("data", -1))) > 0:
         return pid
     words = last_message(_read_text(f"{directory}/oci-log")) or last_message(str(answer.get("message", "")))
     if not words and not answer:
@@ -321,8 +298,7 @@ def _answer(fd: int, conmon_pid: int, doing: str, timeout_seconds: float = CREAT
     """
     poller = select.poll()
     poller.register(fd, select.POLLIN)
-    step_seconds = min(_LOOK_AFTER_SECONDS, timeout_seconds)
-    waited, killed = 0.0, False
+    step_seconds, waited, killed = min(_LOOK_AFTER_SECONDS, timeout_seconds), 0.0, False
     while not poller.poll(step_seconds * 1000):
         from rootless_pod.monitor.orphans import end_orphans
 

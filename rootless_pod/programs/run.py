@@ -113,6 +113,17 @@ def _high_duplicate(fd: int) -> int:
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100)
 
 
+def ends_within(pid: int, timeout_seconds: float) -> bool:
+    """Wait until our child ``pid`` has ended, at most so long, without reaping it; return whether it has."""
+    handle = os.pidfd_open(pid)
+    try:
+        poller = select.poll()
+        poller.register(handle, select.POLLIN)
+        return bool(poller.poll(timeout_seconds * 1000))
+    finally:
+        os.close(handle)
+
+
 def wait(pid: int) -> int:
     """Reap ``pid``; return its exit code, or minus the signal number."""
     _pid, status = os.waitpid(pid, 0)
