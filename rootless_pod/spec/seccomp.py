@@ -24,6 +24,7 @@ _EPERM = 1
 _EINVAL = 22
 _AF_NETLINK = 16
 _NETLINK_AUDIT = 9
+_MEND = "correct the file, or leave it out for the default profile"
 
 COMPILED_MACHINES = ("x86_64", "aarch64")
 
@@ -136,9 +137,14 @@ def text_profile(text: str, machine: str, capabilities: tuple[str, ...], path: s
     try:
         profile = jsontext.loads(text)
     except ValueError as cause:
-        raise Corrupt(f"the seccomp profile {path} is not JSON: {cause}") from cause
+        raise Corrupt(f"the seccomp profile {path} is not JSON: {cause}", remedy=_MEND) from cause
     if not isinstance(profile, dict) or not isinstance(profile.get("defaultAction"), str):
-        raise Corrupt(f"the seccomp profile {path} has no defaultAction")
+        raise Corrupt(f"the seccomp profile {path} has no defaultAction", remedy=_MEND)
+    from rootless_pod.spec.seccomp_form import misfit
+
+    wrong = misfit(profile)
+    if wrong:
+        raise Corrupt(f"the seccomp profile {path} is wrong: {wrong} is of another type", remedy=_MEND)
     return jsontext.dumps(resolve_docker(profile, machine, capabilities, path))
 
 
@@ -203,7 +209,7 @@ def _docker_rule(rule: dict[str, Any], path: str) -> dict[str, Any]:
         raise Usage(f"the seccomp profile {path} has a rule without names or action")
     kept: dict[str, Any] = {"names": names, "action": rule["action"]}
     for key in ("errnoRet", "args"):
-        if rule.get(key):
+        if rule.get(key) is not None:
             kept[key] = rule[key]
     return kept
 

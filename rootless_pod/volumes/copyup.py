@@ -30,6 +30,8 @@ def copy_directory(rootfs: str, path: str, destination: str) -> bool:
         target = os.open(destination, _DIRECTORY)
         try:
             _copy_entries(source, target, {})
+        except RecursionError as cause:
+            raise OSError(errno.ENAMETOOLONG, "its directories lie too deep in each other", path) from cause
         finally:
             os.close(target)
     finally:

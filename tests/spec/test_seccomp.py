@@ -98,3 +98,34 @@ def test_a_damaged_profile_is_named(tmp_path, text):
 def test_a_missing_profile_is_named():
     with pytest.raises(NotFound, match="/nope"):
         seccomp.file_profile("/nope", "x86_64", ())
+
+
+RULE = {"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}
+
+
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        ({"syscalls": {"a": 1}}, "syscalls"),
+        ({"syscalls": [RULE, 3]}, r"syscalls\[1\]"),
+        ({"syscalls": [{**RULE, "names": "mkdir"}]}, r"syscalls\[0\]\.names"),
+        ({"syscalls": [{**RULE, "names": ["mkdir", None]}]}, r"syscalls\[0\]\.names\[1\]"),
+        ({"syscalls": [{**RULE, "errnoRet": "EPERM"}]}, r"syscalls\[0\]\.errnoRet"),
+        ({"syscalls": [{**RULE, "errnoRet": True}]}, r"syscalls\[0\]\.errnoRet"),
+        ({"syscalls": [{**RULE, "includes": 3}]}, r"syscalls\[0\]\.includes"),
+        ({"syscalls": [{**RULE, "args": [{"index": "0"}]}]}, r"syscalls\[0\]\.args\[0\]\.index"),
+        ({"architectures": [3]}, r"architectures\[0\]"),
+        ({"archMap": 3}, "archMap"),
+    ],
+)
+def test_a_part_of_another_type_is_named_and_never_read_as_something_else(tmp_path, more, where):
+    path = write(tmp_path, {"defaultAction": "SCMP_ACT_ALLOW", **more})
+    with pytest.raises(Corrupt, match=f"is wrong: {where} is of another type") as caught:
+        seccomp.file_profile(path, "x86_64", ())
+    assert "correct the file" in (caught.value.remedy or "")
+
+
+def test_a_call_may_be_made_to_do_nothing_and_succeed(tmp_path):
+    rule = {**RULE, "errnoRet": 0, "args": None, "includes": None}
+    path = write(tmp_path, {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
+    assert json.loads(seccomp.file_profile(path, "x86_64", ()))["syscalls"] == [{**RULE, "errnoRet": 0}]

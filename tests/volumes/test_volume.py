@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from rootless_pod.errors import Conflict, Corrupt, NotFound, Refused, Usage
+from rootless_pod.linux.tree import remove_tree
 from rootless_pod.oci.runtime import ResolvedMount
 from rootless_pod.paths import Paths
 from rootless_pod.volumes import volume as store
@@ -213,6 +214,24 @@ def test_a_copy_keeps_what_belongs_to_the_files(tmp_path):
     assert os.stat(target / "sub").st_mtime_ns == 2_000_000_000
     assert os.stat(target / "sub").st_mode & 0o7777 == 0o1777
     assert sorted(os.listdir(target)) == ["empty", "fifo", "file", "link", "sub"]
+
+
+def test_directories_too_deep_for_a_copy_are_an_error_with_a_remedy(paths, tmp_path):
+    root = tmp_path / "root"
+    (root / "d").mkdir(parents=True)
+    here = os.open(root / "d", os.O_RDONLY)
+    for _level in range(1500):
+        os.mkdir("x", dir_fd=here)
+        below = os.open("x", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    made = store.create(paths, "v")
+    with pytest.raises(Refused, match="cannot fill the volume v") as caught:
+        store.fill(paths, made, str(root), "/d")
+    assert "nocopy" in (caught.value.remedy or "")
+    remove_tree(str(root))
+    store.remove(paths, "v")
 
 
 def test_a_copy_never_leaves_the_root(tmp_path):
