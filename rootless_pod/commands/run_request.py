@@ -8,7 +8,7 @@ import sys
 from rootless_pod.commands.globals import INHERITED
 from rootless_pod.commands.run_options import fields_for
 from rootless_pod.container.request import ContainerRequest, LogRequest
-from rootless_pod.errors import NotFound, Usage
+from rootless_pod.errors import NotFound, Refused, Usage
 from rootless_pod.network.mode import BRIDGE, NetworkRequest, names_network, parse_publish
 from rootless_pod.spec.request import SpecRequest
 
@@ -35,6 +35,8 @@ def container_request(call: Call) -> ContainerRequest:
     image = call.one("image")
     rootfs, overlay = _split_rootfs(image) if call.flag("rootfs") else ("", False)
     policy, retries = _restart(call)
+    if call.flag("replace") and not call.text("name"):
+        raise Usage("cannot replace container without --name being set", remedy="give the --name to take over")
     return ContainerRequest(
         image="" if rootfs else image,
         rootfs=rootfs,
@@ -120,6 +122,9 @@ def _process(call: Call) -> SpecRequest:
         *(line for path in call.texts("label_files") for line in env_lines(path)),
         *call.texts("labels"),
     )
+    for label in values["labels"]:
+        if not label or label.startswith("="):
+            raise Usage(f"--label {label!r} has no name", remedy="write --label KEY=VALUE")
     if call.flag("no_hosts"):
         values["bind_hosts"] = False
     if call.flag("no_hostname"):
@@ -277,9 +282,17 @@ def _log(call: Call) -> LogRequest:
             raise Usage(f"--log-opt {key!r} is not known", remedy="use path=, max-size= or tag=")
     if tag and driver != "journald":
         raise Usage(f"--log-opt tag= has no meaning for the log driver {driver}", remedy="use --log-driver journald")
-    if path and driver in ("k8s-file", "json-file") and not os.path.isdir(os.path.dirname(path)):
-        raise NotFound(f"--log-opt path={path}: there is no such directory", remedy="make it", exit_code=125)
+    if path and driver in ("k8s-file", "json-file"):
+        _check_log_path(path)
     return LogRequest(driver=driver, path=path, size_max=size_max, tag=tag)
+
+
+def _check_log_path(path: str) -> None:
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory):
+        raise NotFound(f"--log-opt path={path}: there is no such directory", remedy="make it", exit_code=125)
+    if os.path.isdir(path) or not os.access(path if os.path.exists(path) else directory, os.W_OK):
+        raise Refused(f"--log-opt path={path}: you can't write such a file", remedy="name a file of your own")
 
 
 def _size(text: str) -> int:

@@ -299,3 +299,31 @@ def test_two_stores_on_one_runtime_directory_leave_each_other_alone(rpod: Rpod) 
         assert rpod("inspect", "-f", "{{.State.Status}}", name) == "exited\n"
     finally:
         second("unshare", "rm", "-rf", str(second.root))
+
+
+def test_shared_memory_is_lent_by_a_container_that_nobody_made_for_it(img: Rpod) -> None:
+    img("run", "-d", "--name", "lender", "--network", "none", "host", "--", "sleep", "100")
+    img("exec", "lender", "sh", "-c", "echo lent > /dev/shm/there")
+    words = ("run", "--rm", "--network", "none", "--ipc", "container:lender", "host", "--")
+    assert img(*words, "sh", "-c", "cat /dev/shm/there; echo back > /dev/shm/here") == "lent\n"
+    assert img("exec", "lender", "cat", "/dev/shm/here") == "back\n"
+    borrowed = img("unshare", "sh", "-c", "grep -cE '/containers/[0-9a-f]+/shm ' /proc/self/mounts || true")
+    assert borrowed.strip() == "0"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--log-opt", "path=/etc/passwd"), "can't write"),
+        (("--log-opt", "path=/tmp"), "can't write"),
+        (("--replace",), "without --name"),
+        (("--label", "=x"), "has no name"),
+    ],
+)
+def test_wishes_that_cannot_be_are_refused_before_there_is_a_container(
+    rpod: Rpod, options: tuple[str, ...], words: str
+) -> None:
+    done = rpod.run("run", *options, "host", "true")
+    assert done.returncode == 125
+    assert words in done.stderr.decode().splitlines()[0]
+    assert rpod("ps", "-aq") == ""
