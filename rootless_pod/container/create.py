@@ -36,7 +36,7 @@ def create(
         Usage, NotFound: a value of the request can't be meant, or names a container that is not there.
     """
     if request.cid_file and os.path.exists(request.cid_file):
-        raise Conflict(f"container id file {request.cid_file} exists already", remedy=f"rm {request.cid_file}")
+        raise Conflict(f"container id file {request.cid_file} exists already", remedy="name another file, or remove it")
     if (request.pod or request.pod_id_file) and not request.pod_id:
         from rootless_pod.container.pod.join import join
 

@@ -119,7 +119,12 @@ def disk_error(cause: OSError, what: str, path: str) -> RpodError:
         return HostUnready(
             f"{what}: no space left below {path}", remedy="free space there, or give another place with --root DIR"
         )
-    return HostUnready(f"{what}: {cause.strerror or cause} ({cause.filename or path})")
+    remedy = (
+        f"make the directory {os.path.dirname(cause.filename or path)}"
+        if isinstance(cause, FileNotFoundError)
+        else None
+    )
+    return HostUnready(f"{what}: {cause.strerror or cause} ({cause.filename or path})", remedy=remedy)
 
 
 class Layout:

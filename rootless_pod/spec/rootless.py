@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from rootless_pod.userns.idmap import IdMap
 
-_ADD_IDS = "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"
 _MODES = "host, private, keep-id[:uid=N,gid=N], nomap, ns:PATH or container:ID"
 _LAST_ID = (1 << 32) - 2
 
@@ -156,7 +155,10 @@ def _keep_id(options: str, id_map: IdMap) -> UserMapping:
 
 def _no_map(id_map: IdMap) -> UserMapping:
     if id_map.single_id:
-        raise HostUnready("--userns nomap needs subordinate ids, and this user has none", remedy=_ADD_IDS)
+        from rootless_pod.userns.subid import widening_remedy
+
+        why = "--userns nomap needs subordinate ids, and this user has none"
+        raise HostUnready(why, remedy=widening_remedy(1, 1))
     uids, gids = _range(0, 1, size_of(id_map.uids) - 1), _range(0, 1, size_of(id_map.gids) - 1)
     return _own((uids,), (gids,), id_map)
 
@@ -234,9 +236,12 @@ def require_mapped(uid: int, gid: int, mapping: UserMapping, id_map: IdMap) -> N
     uids, gids = (mapping.uids, mapping.gids) if mapping.own else (_whole(id_map.uids), _whole(id_map.gids))
     for kind, number, ranges in (("user", uid, uids), ("group", gid, gids)):
         if to_parent(ranges, number) is None:
+            from rootless_pod.userns.subid import widening_remedy
+
+            more = "" if mapping.own else f", or {widening_remedy(uid, gid)}"
             raise Refused(
                 f"{kind} id {number} does not exist in the container: it has {_spelled(ranges)}",
-                remedy=f"use --userns keep-id:uid={uid},gid={gid}, or give yourself more ids; {_ADD_IDS}",
+                remedy=f"use --userns keep-id:uid={uid},gid={gid}{more}",
             )
 
 

@@ -7,6 +7,7 @@ import os
 from rootless_pod.errors import Conflict, Usage
 from rootless_pod.state.lock import Lock
 
+_LONGEST = 253
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 
 
@@ -16,7 +17,9 @@ def check_name(name: str) -> str:
     Raises:
         Usage: it has other characters, or does not start with a letter or digit.
     """
-    if not name or not name[0].isalnum() or not set(name) <= _ALLOWED or len(name) > 253:
+    if len(name) > _LONGEST:
+        raise Usage(f"name {name[:20]}… is not valid: it has {len(name)} characters", remedy=f"use {_LONGEST} at most")
+    if not name or not name[0].isalnum() or not set(name) <= _ALLOWED:
         raise Usage(
             f"name {name!r} is not valid",
             remedy="use letters, digits, '_', '.' and '-', starting with a letter or digit",

@@ -137,3 +137,12 @@ def test_an_implied_map_has_the_users_own_ids():
     require_mapped(1000, 50, mapping, SINGLE)
     with pytest.raises(Refused, match="group id 51"):
         require_mapped(1000, 51, mapping, SINGLE)
+
+
+def test_more_ids_are_asked_for_by_a_command_that_lends_them_to_this_user():
+    with pytest.raises(Refused, match="user id 99999") as caught:
+        require_mapped(99999, 0, NO_MAPPING, SUBIDS)
+    words = caught.value.remedy.partition("usermod ")[2].partition(";")[0].split()
+    assert words[0] == "--add-subuids"
+    assert words[-1] != "USER"
+    assert caught.value.remedy.endswith("run: rpod system migrate")

@@ -29,6 +29,12 @@ def test_other_names_are_refused(name):
         check_name(name)
 
 
+def test_of_a_long_name_the_length_is_told_not_the_letters():
+    with pytest.raises(Usage, match="254 characters") as caught:
+        check_name("A" * 254)
+    assert "253" in caught.value.remedy
+
+
 def test_a_name_is_held_until_it_is_given_back(names):
     directory, objects = names
     os.mkdir(f"{objects}/one")

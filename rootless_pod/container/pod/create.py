@@ -33,7 +33,7 @@ def create(context: Context, request: PodRequest) -> PodConfig:
     request = checked(request)
     limits.check(request)
     if request.id_file and os.path.exists(request.id_file):
-        raise Conflict(f"pod id file {request.id_file} exists already", remedy=f"rm {request.id_file}")
+        raise Conflict(f"pod id file {request.id_file} exists already", remedy="name another file, or remove it")
     pods.prepare(context.paths)
     pod_id, lock = claim_id(context.paths.pod, lambda pod_id: PodLock(context.paths, pod_id))
     with lock, Undo() as undo:
