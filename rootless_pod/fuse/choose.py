@@ -89,9 +89,12 @@ def _none_works(wanted: str | None, refused: tuple[tuple[str, str, str], ...], *
         _name, reason, remedy = refused[0]
         return HostUnready(f"storage driver {wanted} does not work here: {reason}", remedy=remedy or None)
     what = "no storage driver can shift owners for this user namespace" if id_shift else "no storage driver works here"
-    reasons = "; ".join(reason for _name, reason, _remedy in refused)
-    remedies = [remedy for _name, _reason, remedy in refused if remedy]
-    return HostUnready(f"{what}: {reasons}", remedy=remedies[0] if remedies else "run: rpod doctor")
+    reasons = "; ".join(dict.fromkeys(reason for _name, reason, _remedy in refused))
+    remedies = {name: remedy for name, _reason, remedy in refused if remedy}
+    # What makes fuse-overlayfs work helps; the advice of another to take fuse-overlayfs would lead in a circle.
+    chosen = [remedies[name] for name in ("fuse-overlayfs", *(["copy"] if id_shift else [])) if name in remedies]
+    chosen = chosen or [*remedies.values()][:1] or ["run: rpod doctor"]
+    return HostUnready(f"{what}: {reasons}", remedy="; or ".join(chosen))
 
 
 def _try_all(names: tuple[str, ...], scratch_dir: str, *, id_shift: bool, named: bool) -> dict[str, Any]:

@@ -133,9 +133,12 @@ def _explain_unshare(code: int, words: str) -> HostUnready:
             limit = procfs.read_text(_SYSCTL).strip()
         except OSError:
             limit = "?"
+        why = f"user.max_user_namespaces is {limit}"
+        if limit != "0":
+            why += ", but as many are in use, or a container around this shell allows none"
         return HostUnready(
-            f"no user namespace can be made: user.max_user_namespaces is {limit}",
-            remedy="ask an administrator to run: sysctl -w user.max_user_namespaces=28633",
+            f"no user namespace can be made: {why}",
+            remedy="ask an administrator to run, outside of any container: sysctl -w user.max_user_namespaces=28633",
         )
     if code == errno.EPERM and os.path.exists("/proc/sys/kernel/unprivileged_userns_clone"):
         return HostUnready(

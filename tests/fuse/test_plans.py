@@ -70,6 +70,18 @@ def test_an_unknown_driver_is_refused_with_the_names_there_are(tmp_path):
     assert all(name in raised.value.remedy for name in choose.ORDER)
 
 
+@pytest.mark.parametrize(("id_shift", "remedy"), [(True, "install it; or ask for it: copy"), (False, "install it")])
+def test_where_no_driver_works_the_advice_is_one_that_leads_on(id_shift, remedy):
+    """The kernel's overlay says to take fuse-overlayfs, which does not work either."""
+    refused = (
+        ("overlay", "old kernel", "take fuse-overlayfs"), ("fuse-overlayfs", "not there", "install it"),
+        ("pyfuse3", "not there", "install that"), ("copy", "large", "ask for it: copy"),
+    )  # fmt: skip
+    said = choose._none_works(None, refused, id_shift=id_shift)
+    assert said.remedy == remedy
+    assert said.message.endswith("old kernel; not there; large")
+
+
 def test_every_driver_is_called_what_the_order_calls_it():
     for name in choose.ORDER:
         assert choose.driver_named(name).name == name
