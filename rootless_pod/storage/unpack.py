@@ -139,7 +139,12 @@ class _Unpacker(Placing):
                 f"disk full while unpacking {show(name) if name else 'a layer'}",
                 remedy=_FREE_SPACE,
             )
-        if cause.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EFBIG):
+        if cause.errno == errno.EFBIG:
+            return HostUnready(
+                f"cannot unpack {show(name)}: no file may be that large here",
+                remedy="look at: ulimit -f; or keep images on another file system, with --root DIR",
+            )
+        if cause.errno in (errno.ENAMETOOLONG, errno.EILSEQ):
             return Corrupt(f"layer entry {show(name)}: {os.strerror(cause.errno)}")
         return HostUnready(f"cannot unpack {show(name)}: {cause.strerror}")
 
