@@ -183,7 +183,7 @@ def _ends_by(pid: int, deadline: float) -> bool:
 
 
 def _exchange(out_fd: int, err_fd: int, in_fd: int, feed: bytes, deadline: float | None) -> tuple[bytes, bytes, bool]:
-    """Feed stdin and drain both outputs until they close; return them and whether it was in time."""
+    """Feed stdin to its end and drain both outputs until they close; return them and whether it was in time."""
     gathered: dict[int, list[bytes]] = {out_fd: [], err_fd: []}
     open_fds = {out_fd, err_fd}
     poller = select.poll()
@@ -193,7 +193,7 @@ def _exchange(out_fd: int, err_fd: int, in_fd: int, feed: bytes, deadline: float
         os.set_blocking(in_fd, False)
         poller.register(in_fd, select.POLLOUT)
     in_time = True
-    while open_fds and in_time:
+    while (open_fds or in_fd >= 0) and in_time:
         left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
         ready = poller.poll(left)
         # One that writes without end is late as well.

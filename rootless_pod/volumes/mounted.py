@@ -2,8 +2,8 @@
 
 Who uses one is a file each in the runtime directory, ``volumes/users/USER/VOLUME``, and what is mounted a record,
 ``volumes/mounted/VOLUME``: both end with the boot, as the mounts do. A user is a container's id, ``BY_HAND`` (whose
-file holds a count), or ``pid-NUMBER`` of a command that looks into the volume. The first user has it mounted, with the
-last one it is unmounted; after a kill anywhere the next of either finds what there is.
+file holds a count), or ``pid-NUMBER-STARTED`` of a command that looks into the volume. The first user has it mounted,
+with the last one it is unmounted; after a kill anywhere the next of either finds what there is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rootless_pod.errors import NotFound, ProgramFailed, Refused, RpodError
 from rootless_pod.fuse.choose import driver_named
 from rootless_pod.fuse.driver import MountedRootfs, RootfsRequest
 from rootless_pod.fuse.native import detach
-from rootless_pod.linux.procfs import mount_points
+from rootless_pod.linux.procfs import is_alive, mount_points, start_time
 from rootless_pod.linux.tree import empty_tree
 from rootless_pod.programs.run import check, run
 from rootless_pod.state.lock import Lock
@@ -140,11 +140,17 @@ def count_users(paths: Paths, name: str) -> int:
     """Return how many uses of a volume there are; those of commands that were killed are none."""
     users = 0
     for user in _user_names(paths):
-        if user.startswith(_COMMAND) and not os.path.exists(f"/proc/{user.removeprefix(_COMMAND)}"):
+        if user.startswith(_COMMAND) and not _lives(user):
             _forget_user(paths, user, name)
             continue
         users += _count(f"{_users(paths)}/{user}/{name}")
     return users
+
+
+def _lives(user: str) -> bool:
+    """Tell whether the command of that name is still there, and no other process that has its number now."""
+    pid, _dash, started = user.removeprefix(_COMMAND).partition("-")
+    return pid.isdigit() and started.isdigit() and is_alive(int(pid), int(started))
 
 
 def container_users(paths: Paths) -> Iterator[str]:
@@ -158,7 +164,7 @@ class Opened:
     def __init__(self, paths: Paths, volume: Volume) -> None:
         """Name the volume; nothing is mounted yet."""
         self._paths, self._volume = paths, volume
-        self._user = f"{_COMMAND}{os.getpid()}"
+        self._user = f"{_COMMAND}{os.getpid()}-{start_time(os.getpid())}"
 
     def __enter__(self) -> str:
         """Have it mounted."""

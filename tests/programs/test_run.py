@@ -28,6 +28,12 @@ def test_more_input_and_output_than_a_pipe_holds_does_not_block():
     assert run(["cat"], stdin=data, timeout_seconds=30).stdout == data
 
 
+def test_a_program_that_closes_its_outputs_gets_all_of_its_input(tmp_path):
+    data = os.urandom(400_000)
+    run(["sh", "-c", f"exec >&- 2>&-; sleep 0.1; cat > {tmp_path}/got"], stdin=data, timeout_seconds=30)
+    assert (tmp_path / "got").read_bytes() == data
+
+
 def test_a_reader_that_goes_away_ends_the_input_quietly():
     assert run(["true"], stdin=b"x" * 1_000_000, timeout_seconds=30).code == 0
 
