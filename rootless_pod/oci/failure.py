@@ -89,7 +89,8 @@ def failure_of(message: str, *, runtime: str, doing: str, command: str | None = 
     command = command_in(text) or (command if lower.startswith(("open executable", "executable path")) else None)
     if any(phrase in lower for phrase in _NOT_FOUND):
         if command is None:
-            return NotFound(f"cannot {doing}: {text}", exit_code=COMMAND_NOT_FOUND)
+            remedy = "the container can't have that path: change the option that asks for it"
+            return NotFound(f"cannot {doing}: {text}", remedy=remedy, exit_code=COMMAND_NOT_FOUND)
         words = f'command "{command}" was not found in the container'
         return NotFound(words, remedy="check its name and the PATH of the image", exit_code=COMMAND_NOT_FOUND)
     why = next((phrase for phrase in _NOT_ALLOWED if phrase in lower), None)

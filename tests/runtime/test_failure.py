@@ -59,6 +59,8 @@ def test_a_failed_mount_is_not_blamed_on_the_command():
     )
     assert "/src" in error.message
     assert "command" not in error.message
+    assert error.remedy is not None
+    assert "option" in error.remedy
 
 
 @pytest.mark.parametrize(
