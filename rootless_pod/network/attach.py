@@ -236,7 +236,7 @@ def _host_for_want_of_better(
     remedy = next((remedy for _name, _why, remedy in refused if remedy), "as root: apt install passt")
     if request.publish or request.ip or request.ip6 or request.mac_address:
         raise HostUnready(f"ports and addresses need a network of the container's own, but {reason}", remedy=remedy)
-    log.notice_once(f"{probes_dir}/network.told", f"using the host's network: {reason}; to mend it, {remedy}")
+    log.notice_once(f"{probes_dir}/network.told", f"using the host's network: {reason}; {remedy}")
     return _host(request, reason)
 
 

@@ -144,11 +144,18 @@ def _try_in_order(known: tuple[NetworkDriver, ...], probes_dir: str) -> Choice:
         except RpodError as cause:
             refused.append((driver.name, cause.message, cause.remedy or ""))
             continue
-        before = "; ".join(f"{name}: {why}" for name, why, _remedy in refused)
+        before = "; ".join(f"{name}: {_in_short(name, why)}" for name, why, _remedy in refused)
         reason = f"{driver.name} works here" + (f" ({before})" if before else "")
         return Choice(driver=driver, reason=reason, refused=tuple(refused))
-    before = "; ".join(f"{name}: {why}" for name, why, _remedy in refused)
+    before = "; ".join(f"{name}: {_in_short(name, why)}" for name, why, _remedy in refused)
     return Choice(driver=None, reason=f"no network program works here ({before})", refused=tuple(refused))
+
+
+def _in_short(name: str, why: str) -> str:
+    """Return what a program said, without the command line: the reason goes into one line with those of others."""
+    said = why.partition(" (ran: ")[0].removeprefix(f"{name} failed: ")
+    parts = said.split("; ")
+    return "; ".join([part for part in parts if not part.startswith("WARNING: ")] or parts)
 
 
 def _cache_key(known: tuple[NetworkDriver, ...]) -> list[object]:

@@ -36,6 +36,20 @@ def test_when_none_works_each_reason_and_remedy_is_told_in_order(tmp_path):
     assert os.listdir(tmp_path) == ["network.json"]
 
 
+class Failing(Double):
+    def features(self):
+        raise HostUnready(
+            f"{self.name} failed: child failed(1); WARNING: IPv6 is experimental (ran: /usr/bin/{self.name} --many words)",
+            remedy="load the driver",
+        )
+
+
+def test_the_reason_is_what_the_programs_said_and_not_how_they_were_called(tmp_path):
+    choice = choose_network(probes_dir=str(tmp_path), candidates=(Failing("first-x"), Failing("second-x")))
+    assert choice.reason == "no network program works here (first-x: child failed(1); second-x: child failed(1))"
+    assert "--many words" in choice.refused[0][1]
+
+
 def test_the_answer_is_asked_for_once_and_again_after_forgetting(tmp_path):
     driver = Double("first-x")
     first = choose_network(probes_dir=str(tmp_path), candidates=(driver,))
