@@ -201,8 +201,9 @@ class ModuleCache:
             if not name.startswith(_PACKAGE) or name in self.entries or not origin:
                 continue
             try:
-                code = module.__loader__.get_code(name)  # type: ignore[union-attr]
+                # Before it is read: one that is replaced meanwhile must not be taken for the new one.
                 found = os.stat(origin)
+                code = module.__loader__.get_code(name)  # type: ignore[union-attr]
             except (AttributeError, ImportError, OSError):
                 continue
             _imp._fix_co_filename(code, origin)  # type: ignore[attr-defined]  # noqa: SLF001 - as the import system

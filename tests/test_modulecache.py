@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from rootless_pod.modulecache import _command_in
+from rootless_pod.modulecache import ModuleCache, _command_in
 
 TOP = Path(__file__).parents[1]
 SCRIPT = """
@@ -177,3 +178,23 @@ def test_runtime_directories_have_the_users_id_in_a_shell_of_unshare_too(tmp_pat
     outside = said()
     assert str(os.getuid()) in outside
     assert said("unshare", "-Ur", _RPOD_INSIDE="1") == outside
+
+
+def test_a_module_that_is_replaced_while_it_is_read_is_not_taken_for_the_new_one(tmp_path, monkeypatch):
+    source = tmp_path / "rootless_pod_other.py"
+    source.write_text("old = 1")
+
+    class Loader:
+        def get_code(self, _name):
+            code = compile(source.read_text(), str(source), "exec")
+            source.write_text("replaced = 1")
+            return code
+
+    module = ModuleType("rootless_pod_other")
+    module.__file__, module.__loader__ = str(source), Loader()
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    cache = ModuleCache(str(tmp_path / "cache"), str(tmp_path))
+    assert cache.find_spec(module.__name__) is None
+    cache.save()
+    assert module.__name__ in ModuleCache(str(tmp_path / "cache"), str(tmp_path)).entries
+    assert ModuleCache(str(tmp_path / "cache"), str(tmp_path)).find_spec(module.__name__) is None
