@@ -23,6 +23,7 @@ _ID_LENGTH = 25
 _LONGEST_NAME = 64
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 _RECORD = "secret.json"
+_TYPES = {"id": str, "name": str, "driver": str, "options": dict, "labels": dict, "created_ns": int, "updated_ns": int}
 
 
 class Secret(Frozen):
@@ -135,11 +136,14 @@ def _named(paths: Paths, name: str) -> Secret | None:
 def _read(paths: Paths, secret_id: str) -> Secret | None:
     try:
         record = read_record(f"{_root(paths)}/{secret_id}/{_RECORD}")
+        for key, kind in _TYPES.items():
+            if not isinstance(record.get(key, kind()), kind):
+                raise TypeError(key)
         return Secret(**{key: value for key, value in record.items() if key in Secret._fields})
     except NotFound:
         return None
     except TypeError as cause:
-        raise Corrupt(f"the record of secret {secret_id} is damaged", remedy=f"rpod secret rm {secret_id}") from cause
+        raise Corrupt(f"the record of secret {secret_id} is damaged", remedy="run: rpod secret rm NAME") from cause
 
 
 def sweep(paths: Paths) -> None:

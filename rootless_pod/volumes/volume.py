@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _RECORD = "volume.json"
 _DRIVER = "driver.json"
+_MEND = "run: rpod system check --repair"
 
 
 class Volume(Frozen):
@@ -151,17 +152,21 @@ def is_driven(paths: Paths, name: str) -> bool:
 
 def _volume(paths: Paths, name: str, record: dict[str, Any]) -> Volume:
     detail = read_record(f"{_directory(paths, name)}/{_DRIVER}") if record.get("driven") else {}
-    return Volume(
-        name=name,
-        path=f"{_directory(paths, name)}/_data",
-        created_ns=int(record.get("created_ns", 0)),
-        labels=dict(record.get("labels") or {}),
-        anonymous=bool(record.get("anonymous")),
-        needs_copy_up=bool(record.get("needs_copy_up")),
-        driver=str(detail.get("driver") or "local"),
-        options=dict(detail.get("options") or {}),
-        detail=detail,
-    )
+    try:
+        return Volume(
+            name=name,
+            path=f"{_directory(paths, name)}/_data",
+            created_ns=int(record.get("created_ns", 0)),
+            labels=dict(record.get("labels") or {}),
+            anonymous=bool(record.get("anonymous")),
+            needs_copy_up=bool(record.get("needs_copy_up")),
+            driver=str(detail.get("driver") or "local"),
+            options=dict(detail.get("options") or {}),
+            detail=detail,
+        )
+    except (TypeError, ValueError) as cause:
+        remedy = f"{_MEND}; or remove it: rpod volume rm -f {name}"
+        raise Corrupt(f"the record of volume {name} is damaged: {cause}", remedy=remedy) from cause
 
 
 def find(paths: Paths, text: str) -> Volume:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -93,9 +94,11 @@ def test_what_a_killed_create_left_goes_with_the_next(paths: Paths) -> None:
     assert sorted(one.name for one in store.list_secrets(paths)) == ["half", "kept"]
 
 
-def test_a_damaged_record_hides_no_other_and_can_be_removed(paths: Paths) -> None:
+@pytest.mark.parametrize("more", [None, {"created_ns": "x"}, {"labels": [1]}, {"options": 3}, {"name": 7}])
+def test_a_damaged_record_hides_no_other_and_can_be_removed(paths: Paths, more: dict[str, object] | None) -> None:
     kept, bad = store.create(paths, "kept", b"x"), store.create(paths, "bad", b"y")
-    Path(f"{paths.graphroot}/secrets/{bad.id}/secret.json").write_text('{"id": ')
+    record = json.dumps({**bad.as_dict(), **more}) if more else '{"id": '
+    Path(f"{paths.graphroot}/secrets/{bad.id}/secret.json").write_text(record)
     assert store.list_secrets(paths) == [kept]
     with pytest.raises(Corrupt):
         store.find(paths, "bad")

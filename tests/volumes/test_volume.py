@@ -123,10 +123,12 @@ def test_what_a_killed_command_left_is_swept(paths):
     assert os.listdir(paths.volumes) == [f".w.{os.getpid()}.abcd1234"]
 
 
-def test_a_damaged_record_does_not_hide_a_volume(paths):
+@pytest.mark.parametrize("text", ["{", '{"created_ns": "x"}', '{"labels": [1]}', '{"labels": 5}'])
+def test_a_damaged_record_does_not_hide_a_volume(paths, text):
     store.create(paths, "v")
     with open(f"{paths.volumes}/v/volume.json", "w") as file:
-        file.write("{")
+        file.write(text)
+    assert "damaged" in store.fault_of(paths, "v")
     assert [found.name for found in store.list_volumes(paths)] == ["v"]
     store.remove(paths, "v")
 
