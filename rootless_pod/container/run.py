@@ -118,8 +118,8 @@ def _end_unread(context: Context, config: ContainerConfig) -> None:
 
     try:
         remove(context, config.id, force=True, volumes=True)
-    except NotFound:
-        return
+    except RpodError:
+        return  # gone already, or needed by another
 
 
 def stay(
