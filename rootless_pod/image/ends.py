@@ -102,7 +102,10 @@ def local_source(paths: Paths, text: str) -> OpenedSource:
 
     image, name = lookup_named(paths, text)
     if image.is_host:
-        raise Refused("image host is this machine itself: there is nothing to copy")
+        raise Refused(
+            "image host is this machine itself: there is nothing to copy",
+            remedy="copy what you want out of a container: rpod cp NAME:PATH .",
+        )
     names = (name,) if name and "@" not in name else ()
     source = LocalSource(open_layout(paths), image.manifest_digest, name or text)
     return OpenedSource(source=source, names=names, close=_nothing, check=_judged_before)

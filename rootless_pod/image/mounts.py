@@ -53,7 +53,7 @@ def mount_image(paths: Paths, image: Image, driver_name: str | None, *, user: st
     from rootless_pod.fuse.choose import choose_storage
 
     if image.is_host:
-        raise Refused("image host is this machine itself: look at /")
+        raise Refused("image host is this machine itself: look at /", remedy="ls /")
     key = _key(image.id, user)
     directory = f"{mounts_directory(paths)}/{key}"
     with _lock(paths):

@@ -16,6 +16,8 @@ from rootless_pod.state.record import read_record
 from rootless_pod.storage.prune import prune_layers
 from rootless_pod.storage.store import Store
 
+_NOT_HOST = "name another image; those in your store are listed by: rpod images"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -79,7 +81,7 @@ def tag_image(paths: Paths, text: str, new_names: tuple[str, ...]) -> None:
     if kept is None:
         image, _name = lookup_named(paths, text)
         if image.is_host:
-            raise Usage("image host is this machine itself: it has no other names")
+            raise Usage("image host is this machine itself: it has no other names", remedy=_NOT_HOST)
         refuse_foreign(image)
         digest, image_id = image.manifest_digest, image.id
     full = []
@@ -107,7 +109,7 @@ def untag_image(paths: Paths, text: str, names: tuple[str, ...] = ()) -> tuple[s
     """
     image, _found = lookup_named(paths, text)
     if image.is_host:
-        raise Usage("image host is this machine itself: its name stays")
+        raise Usage("image host is this machine itself: its name stays", remedy=_NOT_HOST)
     refuse_foreign(image)
     going = list(image.names) if not names else []
     for name in names:
@@ -158,7 +160,7 @@ def remove_image(paths: Paths, text: str, *, force: bool = False) -> Removal:
         missing.remedy = "see what is there: rpod images"
         raise
     if image.is_host:
-        raise Usage("image host is this machine itself: it can't be removed")
+        raise Usage("image host is this machine itself: it can't be removed", remedy=_NOT_HOST)
     refuse_foreign(image)
     layout = open_layout(paths)
     if name is not None and len(image.names) > 1:

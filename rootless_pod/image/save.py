@@ -62,7 +62,10 @@ def read_saved(paths: Paths, text: str, *, kind: str, extra_names: tuple[str, ..
     """
     image, name = lookup_named(paths, text)
     if image.is_host:
-        raise Refused("image host is this machine itself: there is nothing to save")
+        raise Refused(
+            "image host is this machine itself: there is nothing to save",
+            remedy="copy what you want out of a container: rpod cp NAME:PATH .",
+        )
     layout = open_layout(paths)
     data = layout.read_blob(image.manifest_digest)
     manifest = parse_manifest(data)

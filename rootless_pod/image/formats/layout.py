@@ -38,7 +38,10 @@ def layout_entries(tree: Tree) -> tuple[LayoutEntry, ...]:
         Corrupt: it is no OCI image layout.
     """
     if not is_layout(tree):
-        raise Corrupt(f"{tree.shown} is not an OCI image layout: oci-layout or index.json is missing")
+        raise Corrupt(
+            f"{tree.shown} is not an OCI image layout: oci-layout or index.json is missing",
+            remedy="where you don't know the format, let it be found: rpod load -i PATH",
+        )
     try:
         version = jsontext.loads(read_file(tree, "oci-layout"))["imageLayoutVersion"]
     except (ValueError, KeyError, TypeError) as cause:
