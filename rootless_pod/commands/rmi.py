@@ -16,7 +16,11 @@ COMMAND = Command(
     ),
     options=(
         flag("--all", "Remove all images", "-a"),
-        flag("--force", "Also remove images with several names, and the containers that use them", "-f"),
+        flag(
+            "--force",
+            "Also remove images with several names, and the containers that use them; say nothing of missing ones",
+            "-f",
+        ),
         flag("--ignore", "Say nothing of images that are not there", "-i"),
         flag("--no-prune", "Keep layers and blobs that nothing refers to any more"),
     ),
@@ -58,7 +62,7 @@ def _remove(call: Call, name: str, *, force: bool) -> int:
             _remove_containers(call, name)
         removal = remove_image(call.paths, name, force=force)
     except NotFound as missing:
-        if call.flag("ignore"):
+        if call.flag("ignore") or call.flag("force"):
             return 0
         missing.exit_code = 1
         return _report(missing)

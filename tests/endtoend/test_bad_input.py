@@ -221,3 +221,9 @@ def test_a_taken_port_is_named_with_the_next_free_one(img: Rpod) -> None:
         is_clear(said, str(port))
         assert "free" in said
     nothing_of_it(img)
+
+
+def test_an_image_that_is_not_there_is_no_error_where_force_is_used(rpod):
+    """As podman 4.3.1: scripts clean up with ``rmi -f``."""
+    assert rpod("rmi", "-f", "nosuch") == ""
+    is_clear(rpod.error("rmi", "nosuch", code=1), "nosuch")
