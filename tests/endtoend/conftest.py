@@ -36,10 +36,11 @@ class Rpod:
 
     def __init__(self, root: Path, runroot: Path, *options: str, env: dict[str, str] | None = None) -> None:
         self.root, self.runroot, self.options = root, runroot, options
+        self.program = RPOD
         self.env = {**os.environ, **(env or {})}
 
     def argv(self, *words: str) -> list[str]:
-        return [RPOD, "--root", str(self.root), "--runroot", str(self.runroot), *self.options, *words]
+        return [self.program, "--root", str(self.root), "--runroot", str(self.runroot), *self.options, *words]
 
     def run(self, *words: str, stdin: bytes | None = None, timeout: float = 120) -> subprocess.CompletedProcess[bytes]:
         given = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}

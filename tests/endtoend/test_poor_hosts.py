@@ -18,6 +18,8 @@ import pytest
 from bad_images import Archive, is_clear, nothing_of_it, one_layer
 from conftest import RPOD, Rpod, make_store
 
+import rootless_pod
+
 
 class Poor:
     """rpod on a host that lacks something, run as the same user."""
@@ -108,8 +110,14 @@ def bare_python(tmp_path: Path) -> Path:
     return tmp_path / "bare/bin/python"
 
 
-def test_a_missing_python_package_is_named_with_the_command_that_installs_it(rpod: Rpod, bare_python: Path) -> None:
+def test_a_missing_python_package_is_named_with_the_command_that_installs_it(
+    rpod: Rpod, bare_python: Path, tmp_path: Path
+) -> None:
     lacking = rpod.with_options(env={"RPOD_PYTHON": str(bare_python)})
+    # An installed rpod finds the packages that were installed beside it.
+    shutil.copytree(Path(rootless_pod.__file__).parent, tmp_path / "alone/rootless_pod")
+    (tmp_path / "alone/bin").mkdir()
+    lacking.program = shutil.copy(rpod.program, tmp_path / "alone/bin/rpod")
     remedy = f"{bare_python} -m pip install"
     is_clear(lacking.error("pull", "127.0.0.1:1/name"), "urllib3 is not installed", f"{remedy} urllib3")
     package = next(bare_python.parents[1].glob("lib/python3*/site-packages")) / "urllib3"

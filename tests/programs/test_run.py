@@ -52,9 +52,10 @@ def test_what_does_not_end_in_time_is_killed_and_reaped():
 
 @pytest.mark.parametrize("script", ["exec >&- 2>&-; exec sleep 60", "exec yes"])
 def test_closed_outputs_and_endless_ones_are_no_way_around_the_time(script):
+    children = _children()
     with pytest.raises(TimedOut):
         run(["sh", "-c", script], timeout_seconds=0.2)
-    assert not _children()
+    assert _children() <= children
 
 
 def test_a_program_that_is_not_there_says_so_and_leaks_nothing():
