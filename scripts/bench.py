@@ -134,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rpod", required=True)
     parser.add_argument("-n", type=int, default=20)
-    parser.add_argument("--markdown")
+    parser.add_argument("--markdown", type=page_to_write)
     parser.add_argument("--storage", action="store_true", help="also the storage drivers side by side")
     options = parser.parse_args()
     stores = Stores(options.rpod)
@@ -156,7 +156,14 @@ def main() -> None:
         lines += ["", *done.stdout.splitlines()]
     print("\n".join(lines))
     if options.markdown:
-        write_between(Path(options.markdown), BEGIN, END, lines)
+        write_between(options.markdown, BEGIN, END, lines)
+
+
+def page_to_write(name: str) -> Path:
+    """Return the path of a page that we may write, before anything is measured."""
+    if not os.access(name, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{name} can't be written by user id {os.getuid()}: run it as its owner")
+    return Path(name)
 
 
 def write_between(page: Path, begin: str, end: str, lines: list[str]) -> None:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from bench import Stores, Tool, images, row, write_between
+from bench import Stores, Tool, images, page_to_write, row, write_between
 from worlds import processes
 
 BEGIN, END = "<!-- bench-scale:begin -->", "<!-- bench-scale:end -->"
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--many", type=int, default=100, help="running containers; 0: leave that out")
     parser.add_argument("--stopped", type=int, default=500, help="ended containers; 0: leave that out")
     parser.add_argument("--parallel", type=int, default=32)
-    parser.add_argument("--markdown")
+    parser.add_argument("--markdown", type=page_to_write)
     options = parser.parse_args()
     stores = Stores(options.rpod)
     scale = Scale(stores)
@@ -144,7 +144,7 @@ def main() -> None:
     lines += scale.lines()
     print("\n".join(lines))
     if options.markdown:
-        write_between(Path(options.markdown), BEGIN, END, lines)
+        write_between(options.markdown, BEGIN, END, lines)
 
 
 if __name__ == "__main__":
