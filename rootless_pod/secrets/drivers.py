@@ -78,11 +78,14 @@ class FileDriver:
             raise NotFound(f"the data of secret {secret_id} is not in {self.directory}", exit_code=125) from cause
 
     def delete(self, secret_id: str) -> None:
-        """Remove the file."""
+        """Remove the file, and what a killed ``store`` left of it."""
         try:
-            os.unlink(f"{self.directory}/{secret_id}")
+            found = os.listdir(self.directory)
         except FileNotFoundError:
             return
+        for name in found:
+            if name == secret_id or (name.startswith(f".{secret_id}.") and name.endswith(".tmp")):
+                os.unlink(f"{self.directory}/{name}")
 
 
 class PassDriver:

@@ -83,6 +83,16 @@ def test_a_sweep_takes_secrets_that_never_got_their_name_or_their_record(paths: 
     assert not any(lost.id in path for path in files(paths))
 
 
+def test_data_that_a_killed_create_had_half_written_goes_too(paths: Paths) -> None:
+    kept, half = store.create(paths, "kept", b"data"), store.create(paths, "half", b"data")
+    place = f"{paths.graphroot}/secrets/filedriver"
+    os.rename(f"{place}/{half.id}", f"{place}/.{half.id}.4711.abcdef01.tmp")  # killed before the data had its name
+    os.unlink(f"{paths.names('secrets')}/half")
+    store.sweep(paths)
+    assert os.listdir(place) == [kept.id]
+    assert not [path for path in files(paths) if half.id in path]
+
+
 def test_what_a_killed_create_left_goes_with_the_next(paths: Paths) -> None:
     kept = store.create(paths, "kept", b"x")
     half = store.create(paths, "half", b"y")
